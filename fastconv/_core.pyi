@@ -1,0 +1,93 @@
+"""The native core: problems, plans and execution. See csrc/fastconv.h for the contracts.
+
+Every array argument must already have passed the gate in fastconv/ops/_check.py: an ndarray of native byte
+order, float32 or float64, aligned to its item size, with the shape the plan expects. Strides may be anything.
+"""
+
+from typing import Any, Literal, final
+
+from numpy import ndarray
+
+Array = ndarray[Any, Any]
+Triple = tuple[int, int, int]
+Pass = Literal["forward", "backward_data", "backward_weights"]
+
+@final
+class ConvPlan:
+    """One convolution problem and one pass over it: everything decided, nothing allocated.
+
+    Spatial tuples always have three axes (depth, height, width); a 2-D problem has a leading 1
+    (stride 1, dilation 1, padding 0). Raises ValueError for an impossible problem or where the named
+    algorithm does not apply (the message gives the reason), OverflowError where a size exceeds int64.
+    """
+    def __init__(
+        self, pass_: Pass, dtype: str, batch: int, in_channels: int, out_channels: int, groups: int,
+        input_size: Triple, kernel_size: Triple, stride: Triple, dilation: Triple,
+        pad_lo: Triple, pad_hi: Triple, algorithm: str = "auto", strict: bool = False,
+    ) -> None: ...
+    @property
+    def output_size(self) -> Triple: ...
+    @property
+    def algorithm(self) -> str:
+        """"direct", "im2col" or "winograd"."""
+    @property
+    def variant(self) -> str:
+        """What exactly runs: "F(4x4,3x3)", "depthwise", "blocked"..."""
+    @property
+    def reason(self) -> str:
+        """Why this algorithm, in one clause."""
+    @property
+    def multiply_accumulates(self) -> int: ...
+    @property
+    def workspace_bytes(self) -> int:
+        """Scratch memory of one thread."""
+    def forward(self, x: Array, weight: Array, bias: Array | None, out: Array, channels_last: bool) -> None:
+        """out[:] = convolution (every element is written; out overlaps no input)."""
+    def backward_data(self, grad_output: Array, weight: Array, out: Array, channels_last: bool) -> None:
+        """out[:] = gradient with respect to x."""
+    def backward_weights(self, grad_output: Array, x: Array, out: Array, channels_last: bool) -> None:
+        """out[:] = gradient with respect to the weights (OIHW, C-contiguous)."""
+
+def sum_channels(grad_output: Array, out: Array, channels_last: bool) -> None:
+    """out[k] = sum of grad_output over every axis but the channels: the gradient of a bias."""
+
+@final
+class PoolPlan:
+    """One pooling problem (kind "max" or "avg"), forward and backward. Spatial tuples as in ConvPlan.
+
+    divisor 0 means "the window's size". Raises ValueError / OverflowError as ConvPlan.
+    """
+    def __init__(
+        self, kind: Literal["max", "avg"], dtype: str, batch: int, channels: int, input_size: Triple,
+        kernel_size: Triple, stride: Triple, dilation: Triple, pad_lo: Triple, pad_hi: Triple,
+        ceil_mode: bool = False, count_include_pad: bool = True, divisor: int = 0,
+    ) -> None: ...
+    @property
+    def output_size(self) -> Triple: ...
+    def forward(self, x: Array, out: Array, indices: Array | None, channels_last: bool) -> None:
+        """indices, if given, is int64 of out's shape: the flat position (h*W + w) of each maximum."""
+    def backward(self, grad_output: Array, out: Array, channels_last: bool) -> None:
+        """out[:] = gradient with respect to the input; kind "avg" only."""
+
+def scatter_planes(grad_output: Array, indices: Array, out: Array, channels_last: bool) -> bool:
+    """Backward of max pooling: out = 0, then out[n, c].flat[indices] += grad_output, in row-major order.
+
+    Returns False, with out untouched, if an index lies outside its plane.
+    """
+
+def isa() -> str:
+    """Name of the active instruction-set level."""
+
+def set_isa(name: str) -> None:
+    """Force a level; ValueError for an unknown or unsupported name."""
+
+def isa_levels() -> list[tuple[str, bool]]:
+    """(name, whether this CPU has it) from the best level to the portable one."""
+
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def cache_sizes() -> tuple[int, int, int]:
+    """Bytes of the first-level data, second- and third-level cache, as the plans assume them."""
+
+def measure_peak(dtype: str, seconds: float = 0.02) -> float:
+    """Measured multiply-add rate of one thread on the active level, in FLOP/s."""
