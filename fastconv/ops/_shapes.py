@@ -14,6 +14,9 @@ from fastconv.ops._check import MAX_EXTENT, Shape, integer, pair, shown
 Pair = tuple[int, int]
 Triple = tuple[int, int, int]
 
+IntOrPair = int | Pair
+Padding = int | Pair | tuple[Pair, Pair] | str
+
 PADDING_WORDS = ("valid", "same", "same_lower")
 
 
@@ -83,8 +86,8 @@ def input_shape(name: str, value: object) -> Shape:
 # ---- padding ---------------------------------------------------------------------------------------------
 
 
-def conv_padding(value: object, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
-    """((top, left), (bottom, right)) from any of the forms that conv2d takes."""
+def _padding(value: object, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
+    """((top, left), (bottom, right)) from any form of padding: see conv2d."""
     if isinstance(value, str):
         if value not in PADDING_WORDS:
             words = ", ".join(map(repr, PADDING_WORDS))
@@ -116,7 +119,7 @@ def conv_geometry(size: Pair, weight: Shape, stride: object, padding: object, di
     """The windows of a convolution; ShapeError where not even one fits."""
     kernel = (weight[2], weight[3])
     strides, dilations = pair("stride", stride, 1), pair("dilation", dilation, 1)
-    pad_lo, pad_hi = conv_padding(padding, size, kernel, strides, dilations)
+    pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
     geometry = Geometry(size, kernel, strides, dilations, pad_lo, pad_hi)
     _check_fits(geometry, "x", f"weight {weight}")
     return geometry
@@ -182,19 +185,21 @@ def pool_geometry(
     """The windows of a pooling; an error where not one fits or one would read nothing but padding."""
     kernel = pair("kernel_size", kernel_size, 1)
     strides = kernel if _is_default(stride) else pair("stride", stride, 1)
-    pads, dilations = pair("padding", padding, 0), pair("dilation", dilation, 1)
-    geometry = Geometry(size, kernel, strides, dilations, pads, pads)
+    dilations = pair("dilation", dilation, 1)
+    pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
+    geometry = Geometry(size, kernel, strides, dilations, pad_lo, pad_hi)
     for axis in (0, 1):
-        if pads[axis] > geometry.effective_kernel(axis) // 2:
+        most = max(pad_lo[axis], pad_hi[axis])
+        if most > geometry.effective_kernel(axis) // 2:
             raise ValueError(
                 "pad should be at most half of effective kernel size, but got "
-                f"padding={pads[axis]}, kernel_size={kernel[axis]} and dilation={dilations[axis]}"
+                f"padding={most}, kernel_size={kernel[axis]} and dilation={dilations[axis]}"
             )
     _check_fits(geometry, "x", f"kernel_size={kernel}")
     for axis, direction in enumerate(("height", "width")):
         if count := _blind_windows(geometry, axis, ceil_mode):
             raise ShapeError(
-                f"dilation={dilations[axis]} with padding={pads[axis]} makes {count} windows step over "
+                f"dilation={dilations[axis]} with padding={pad_lo[axis]} makes {count} windows step over "
                 f"the whole {direction} of x, which is {size[axis]}; their maximum is not defined"
             )
     return geometry

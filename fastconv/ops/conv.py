@@ -36,7 +36,8 @@ from fastconv.ops._check import (
 )
 from fastconv.ops._shapes import (
     Geometry,
-    Pair,
+    IntOrPair,
+    Padding,
     check_bias,
     check_channels,
     check_grad_output,
@@ -46,8 +47,6 @@ from fastconv.ops._shapes import (
     image_shape,
 )
 
-IntOrPair = int | Pair
-Padding = int | Pair | tuple[Pair, Pair] | str
 Needs = tuple[bool, bool, bool]
 
 PADDING_MODES = ("zeros",)

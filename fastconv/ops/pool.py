@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two-dimensional max and average pooling, and their gradients, on NumPy arrays.
 
-The output has (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 rows, and columns alike;
-ceil_mode rounds that quotient up, and drops a last window that would start in the padding after the image.
+The output has (H + top + bottom - dilation * (kernel - 1) - 1) // stride + 1 rows, top and bottom being the
+padding, and columns alike; ceil_mode rounds that quotient up, and drops a last window that would start in the
+padding after the image.
 
 Padding is at most half of the kernel, so that every window reads at least one pixel. (A dilated window with
 padding can still step over an image smaller than its dilation; that is an error.)
@@ -34,15 +35,14 @@ from fastconv.ops._check import (
 )
 from fastconv.ops._shapes import (
     Geometry,
-    Pair,
+    IntOrPair,
+    Padding,
     check_grad_output,
     image_axes,
     image_shape,
     input_shape,
     pool_geometry,
 )
-
-IntOrPair = int | Pair
 
 _ndarray = np.ndarray
 _empty = np.empty
@@ -54,7 +54,7 @@ def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
     return_indices: Literal[False] = False,
@@ -66,7 +66,7 @@ def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
     *,
@@ -78,7 +78,7 @@ def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None,
-    padding: IntOrPair,
+    padding: Padding,
     dilation: IntOrPair,
     ceil_mode: bool,
     return_indices: Literal[True],
@@ -90,7 +90,7 @@ def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
@@ -101,7 +101,7 @@ def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     dilation: IntOrPair = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
@@ -111,8 +111,9 @@ def max_pool2d(
     """The largest pixel of every window, channel by channel.
 
     x: (N, C, H, W), or (N, H, W, C) with layout="NHWC"; float32 or float64. N may be 0.
-    kernel_size, stride, padding, dilation: an int, or (vertical, horizontal). stride None or () means
-        kernel_size. padding is at most half of dilation * (kernel_size - 1) + 1, and is never the maximum.
+    kernel_size, stride, dilation: an int, or (vertical, horizontal). stride None or () means kernel_size.
+    padding: any of the forms of conv2d, on each side at most half of dilation * (kernel_size - 1) + 1. It is
+        never the maximum.
     return_indices: also return where each maximum was.
 
     Returns y, (N, C, OH, OW) or (N, OH, OW, C), or (y, indices): int64 of y's shape, each the h * W + w of a
@@ -203,7 +204,7 @@ def avg_pool2d(
     x: Array,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -259,7 +260,7 @@ def avg_pool2d_backward(
     input_size: tuple[int, int, int, int],
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
-    padding: IntOrPair = 0,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
