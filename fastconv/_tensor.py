@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
@@ -208,10 +207,9 @@ class Tensor:
         """The same value, without its history."""
         return Tensor(self.numpy())
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         self._refuse_unless_leaf("deepcopy")
-        twin = Tensor(self.numpy().copy(), self._requires_grad)
-        twin._grad = copy.deepcopy(self._grad, memo)
+        twin = type(self)(self.numpy().copy(), self._requires_grad)
         memo[id(self)] = twin
         return twin
 

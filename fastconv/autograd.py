@@ -267,6 +267,6 @@ def _receive(target: Tensor, grad: Array) -> None:
     target._grad = Tensor(grad if target._grad is None else np.asarray(target._grad.numpy() + grad))
 
 
-# Tensor's methods call operations, operations are Functions, and Functions take and make Tensors. So this module
-# and _tensor.py import what they need at their ends, when everything they may be asked for exists.
+# Tensor's methods call operations, operations are Functions, and Functions take and make Tensors. So this
+# file and _tensor.py import what they need at their ends, when everything they may be asked for exists.
 from fastconv._tensor import Tensor, as_tensor, tensor  # noqa: E402

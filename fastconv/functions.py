@@ -40,22 +40,23 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
 
 def binary(operation: type[Function], a: Tensor, b: Any, swap: bool = False) -> Tensor:
     """operation(a, b), or (b, a) with ``swap``, on operands brought to one element type."""
-    operands = _operands(a, b, needs_float=operation is Divide)
-    if operands is None:
+    both = operands(a, b, needs_float=operation is Divide)
+    if both is None:
         return NotImplemented  # type: ignore[no-any-return]
-    first, second = reversed(operands) if swap else operands
+    first, second = reversed(both) if swap else both
     return operation()(first, second)
 
 
 def compare(relation: Callable[..., Any], a: Tensor, b: Any) -> Tensor:
     """An element-wise comparison: a boolean tensor, which has no gradient."""
-    operands = _operands(a, b, needs_float=False)
-    if operands is None:
+    both = operands(a, b)
+    if both is None:
         return NotImplemented  # type: ignore[no-any-return]
-    return Tensor(np.asarray(relation(operands[0].numpy(), operands[1].numpy())))
+    return Tensor(np.asarray(relation(both[0].numpy(), both[1].numpy())))
 
 
-def _operands(a: Tensor, b: Any, needs_float: bool) -> tuple[Tensor, Tensor] | None:
+def operands(a: Tensor, b: Any, needs_float: bool = False) -> tuple[Tensor, Tensor] | None:
+    """a and b in their common element type; None where b is nothing to calculate with."""
     if isinstance(b, (bool, int, float, np.generic)):
         # A number is as precise as the tensor it meets.
         is_float = needs_float or not isinstance(b, (bool, int, np.integer, np.bool_))
@@ -216,7 +217,8 @@ class Exp(Function):
 
     def backward(self, grad: Array) -> Array:
         (y,) = self.saved
-        return np.multiply(grad, y)
+        dx: Array = np.multiply(grad, y)
+        return dx
 
 
 class Log(Function):
@@ -228,7 +230,8 @@ class Log(Function):
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
-        return np.divide(grad, x)
+        dx: Array = np.divide(grad, x)
+        return dx
 
 
 class ReLU(Function):
@@ -255,7 +258,8 @@ class Sigmoid(Function):
 
     def backward(self, grad: Array) -> Array:
         (y,) = self.saved
-        return np.multiply(grad, y * (1 - y))
+        dx: Array = np.multiply(grad, y * (1 - y))
+        return dx
 
 
 class Tanh(Function):
@@ -268,7 +272,8 @@ class Tanh(Function):
 
     def backward(self, grad: Array) -> Array:
         (y,) = self.saved
-        return np.multiply(grad, 1 - y * y)
+        dx: Array = np.multiply(grad, 1 - y * y)
+        return dx
 
 
 class Cast(Function):
