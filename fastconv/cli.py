@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The `fastconv` command: one table of sub-commands, and what every one of them does about errors.
 
-Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 130 interrupted. An error one can expect is
-a message on standard error; an unexpected one keeps its traceback, for the bug report.
+Exit codes: 0 done; 1 the work failed; 2 the command line is wrong; 130 interrupted. An error one can expect
+is a message on standard error; an unexpected one keeps its traceback, for the bug report.
 """
 
 import argparse
