@@ -1,0 +1,198 @@
+/* conv.h - what the convolution algorithms share: correlations, strips, reductions.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef FC_CONV_H
+#define FC_CONV_H
+
+#include "kernels/kernels.h"
+#include "threads.h"
+
+/* ---- Correlations (correlation.c) ---------------------------------------------------------------------------------
+ * Forward and backward-data are the same sum:
+ *
+ *     to[n][g, lane][o] = bias + sum over depth d and taps t of
+ *                         from[n][g, d][o*stride + t*dilation - offset] * w[g, lane][d][t]
+ *
+ * with from = 0 outside its extents. Forward is one correlation (lanes = output channels, depth = input channels).
+ * Backward-data is one for each phase: the input positions h with the same (h + pad) modulo stride see the same taps,
+ * every (stride / gcd(stride, dilation))-th one, in reverse order, and step through dy one by one. No position is
+ * multiplied with a zero that padding did not put there. Positions no tap reaches are zero. */
+struct fc_corr {
+    const struct fc_kernels *k;
+    size_t size;                             /* bytes of an element */
+    int64_t batch, groups, lanes, depths;    /* lanes and depths of one group */
+    fc_tensor from, to;
+    int64_t from_size[FC_AXES], to_size[FC_AXES];
+    int64_t taps[FC_AXES], stride[FC_AXES], dilation[FC_AXES], offset[FC_AXES];
+    int64_t w_start;                         /* weights: element of tap 0 ... */
+    ptrdiff_t w_group, w_lane, w_depth, w_tap[FC_AXES];    /* ... and strides */
+    const char *packed;                      /* see packed.c; `weights` is this phase's part */
+    const char *weights;
+};
+
+int64_t fc_phases(const fc_conv *p, fc_pass pass);
+
+/* Fills *c with phase `i`; returns 0 where it has nothing to compute. data may be NULL: extents only. Where the strides
+ * of the tensors allow it the rows of a 1 x 1 convolution are merged into one. */
+int fc_phase(const fc_conv_plan *plan, const fc_conv_data *data, int64_t i, struct fc_corr *c);
+void fc_merge_rows(struct fc_corr *c);
+
+/* The most that bytes(c) asks for over all phases, with rows merged or not. */
+size_t fc_most_bytes(const fc_conv_plan *plan, size_t (*bytes)(const struct fc_corr *));
+
+/* Whether positions of dx exist that no phase writes. */
+int fc_has_gaps(const fc_conv *p);
+void fc_zero(const fc_tensor *t, size_t size, int64_t batch, int64_t channels, const int64_t *space);
+
+static inline int64_t fc_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t fc_round_up(int64_t a, int64_t b) { return fc_ceil_div(a, b) * b; }
+static inline int64_t fc_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t fc_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t fc_volume(const int64_t *v) { return v[0] * v[1] * v[2]; }
+static inline size_t fc_align(size_t bytes) { return (bytes + 63) / 64 * 64; }
+static inline int64_t fc_blocks(int64_t channels) { return fc_ceil_div(channels, FC_BLOCK); }
+
+/* Lanes of one group in packed weights: whole blocks, and whole panels. */
+static inline int64_t fc_padded_lanes(const struct fc_corr *c) { return fc_round_up(c->lanes, fc_max(FC_BLOCK, c->k->lanes)); }
+
+/* ---- Boxes: strips of a tensor in the blocked layout (box.c) ------------------------------------------------------
+ * [block][depth tap][row][column][16] */
+struct fc_box {
+    int64_t image, channel, channels;    /* first channel counts from channel 0 of all groups */
+    int64_t slices, slice_step;          /* depth positions start[0] + i*slice_step */
+    int64_t start[FC_AXES];              /* may lie outside the tensor: zeros are packed there */
+    int64_t rows, columns;
+};
+
+static inline int64_t fc_box_pixels(const struct fc_box *b) { return b->slices * b->rows * b->columns; }
+
+void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *size, const struct fc_box *b, void *blocked);
+void fc_box_unpack(const struct fc_kernels *k, const fc_tensor *t, const struct fc_box *b, const void *blocked);
+
+/* ---- Register tiles (tiles.c) -----------------------------------------------------------------------------------*/
+
+/* One row of pixels (or Winograd tiles) against one panel of lanes. */
+struct fc_tiles {
+    const struct fc_kernels *k;
+    const char *a;
+    ptrdiff_t a_row;                /* between pixels */
+    const ptrdiff_t *offset;
+    int64_t runs;
+    const char *b;                  /* this panel, at the first run */
+    char *c;                        /* [block][pixel][16] */
+    ptrdiff_t c_block;
+    const char *init;               /* of the panel's lanes, or NULL */
+};
+
+/* Vectors across the panel that starts at `lane`, given the lanes that exist: 1 or FC_MAX_VECTORS. */
+static inline int fc_panel_vectors(const struct fc_kernels *k, int64_t lane, int64_t lanes)
+{
+    return lanes - lane > k->vector ? FC_MAX_VECTORS : 1;
+}
+
+void fc_tiles_run(const struct fc_tiles *t, int64_t columns, int vectors);
+
+/* ---- Sums for backward-weights (gradient.c) -----------------------------------------------------------------------
+ * Long sums are cut into blocks of about n^(2/3) terms: acc collects one block, total the blocks, so that the rounding
+ * error grows like n^(1/3), not n^(1/2). */
+struct fc_sums {
+    const struct fc_kernels *k;
+    size_t bytes;                   /* of acc, and of total */
+    char *acc, *total;
+    int64_t terms, interval;        /* in acc so far; after which acc is added to total */
+};
+
+void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms);
+void fc_sums_count(struct fc_sums *s, int64_t terms);
+void fc_sums_finish(struct fc_sums *s);    /* the sums are in total */
+
+/* The gradient of a chunk: sums [panel][block of depth][tap][16][lanes of a panel]. */
+struct fc_gradient {
+    const struct fc_kernels *k;
+    int64_t lanes, depths, taps;    /* taps = 16 or 36 elements for Winograd */
+    struct fc_sums sums;
+};
+
+size_t fc_gradient_bytes(const struct fc_gradient *g);    /* of acc; total has the same size */
+void fc_gradient_start(struct fc_gradient *g, void *memory, int64_t all_terms);
+/* The accumulators of a panel's block of depth and tap. */
+char *fc_gradient_at(const struct fc_gradient *g, int64_t lane, int64_t block, int64_t tap);
+
+/* acc of one block and tap += the products of its 16 depths, which t walks along, with every lane of y. */
+void fc_gradient_add(struct fc_gradient *g, struct fc_tile t, int64_t block, int64_t tap, const char *y, ptrdiff_t y_block);
+
+/* ---- Packed weights (packed.c) ------------------------------------------------------------------------------------
+ * [bias padded with zeros][phase][group][panel][steps][lanes of the panel]; steps(c), the length of a panel, is what the
+ * algorithms differ in. */
+typedef int64_t (*fc_steps)(const struct fc_corr *c);
+
+size_t fc_packed_bytes(const fc_conv_plan *plan, fc_steps steps);
+/* The panels of a group, and its bias. */
+const char *fc_packed_group(const struct fc_corr *c, int64_t group, fc_steps steps);
+const char *fc_packed_bias(const struct fc_corr *c, int64_t group);
+
+/* How an algorithm packs: the length of a panel, and a function that writes the panel of a group that starts at `lane`. */
+struct fc_packer {
+    fc_steps steps;
+    void (*panel)(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, char *to);
+};
+
+/* Runs a function on each phase, with c->weights at its panels. */
+typedef fc_status (*fc_phase_function)(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c);
+fc_status fc_each_phase(const fc_conv_plan *plan, const fc_conv_data *data, fc_steps steps, fc_phase_function run);
+
+/* The weights of a group from a lane and depth on; packed: their panels. */
+struct fc_weights fc_weights_of(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, int64_t depth);
+
+/* ---- Direct convolution's pieces that Winograd shares (direct.c) --------------------------------------------------*/
+
+/* How much output one packing of the input serves. */
+struct fc_strip {
+    int64_t rows, columns;    /* of output */
+    int64_t chunk;            /* blocks of depth packed at once */
+    int64_t part;             /* lanes computed by one task, a multiple of 16 and of a panel */
+};
+
+/* What one task of backward-weights computes: at least four tasks where there are channels for it. */
+struct fc_chunk {
+    int64_t depths, lanes;    /* multiples of 16; lanes of a panel too */
+    struct fc_strip s;        /* part = lanes, chunk = depths / 16 */
+};
+
+struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes);    /* at most so many */
+size_t fc_direct_chunk_bytes(const struct fc_corr *c, const struct fc_chunk *h);
+
+/* Writes the gradient of the chunk at (depth, lane); memory has fc_direct_chunk_bytes. */
+void fc_direct_gradient(const struct fc_corr *c, const struct fc_chunk *h, int64_t group, int64_t depth, int64_t lane,
+                        void *weight, char *memory);
+
+/* ---- Algorithms (algorithms.c) ----------------------------------------------------------------------------------*/
+
+struct fc_algorithm {
+    fc_algorithm_name name;
+    const char *label;
+    const char *variant;
+    /* NULL, or why the algorithm does not apply. */
+    const char *(*refuses)(const fc_conv_plan *);
+    /* Predicted cycles of one thread for one image: the choice may not depend on the batch. */
+    double (*cycles)(const fc_conv_plan *);
+    size_t (*workspace)(const fc_conv_plan *);    /* of one thread; 0: no blocking fits into FC_WORKSPACE_LIMIT */
+    const struct fc_packer *packer;
+    fc_status (*run)(const fc_conv_plan *, const fc_conv_data *);
+};
+
+extern const struct fc_algorithm fc_direct, fc_depthwise, fc_im2col, fc_winograd_2, fc_winograd_4;
+
+/* In order of preference among equals; fc_im2col is last and accepts everything. */
+extern const struct fc_algorithm *const fc_algorithms[];
+enum { FC_ALGORITHM_COUNT = 5 };
+
+/* Scratch memory that blockings aim for: half of the level-2 cache; and the most any thread may take. */
+static inline size_t fc_workspace_goal(void)
+{
+    const size_t half = fc_cache_sizes().l2 / 2;
+    return half < (256 << 10) ? 256 << 10 : half > (1 << 20) ? 1 << 20 : half;
+}
+enum { FC_WORKSPACE_LIMIT = 4 << 20 };
+
+#endif

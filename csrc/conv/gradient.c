@@ -1,0 +1,76 @@
+/* gradient.c - the sums of backward-weights; see conv.h.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "conv/conv.h"
+
+#include <string.h>
+
+/* About n^(2/3), at least 256: then the rounding error within blocks equals that between them. */
+static int64_t block_terms(int64_t n)
+{
+    int64_t b = 256;
+    while ((double)b * (double)b * (double)b < (double)n * (double)n) b += b / 8;
+    return b;
+}
+
+void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms)
+{
+    *s = (struct fc_sums){ .k = k, .bytes = bytes, .acc = memory, .total = (char *)memory + bytes, .interval = block_terms(all_terms) };
+    memset(memory, 0, 2 * bytes);
+}
+
+static void flush(struct fc_sums *s)
+{
+    s->k->add(s->total, s->acc, (int64_t)(s->bytes / fc_sizeof(s->k->dtype)));
+    memset(s->acc, 0, s->bytes);
+    s->terms = 0;
+}
+
+void fc_sums_count(struct fc_sums *s, int64_t terms)
+{
+    s->terms += terms;
+    if (s->terms >= s->interval) flush(s);
+}
+
+void fc_sums_finish(struct fc_sums *s)
+{
+    if (s->terms) flush(s);
+}
+
+size_t fc_gradient_bytes(const struct fc_gradient *g)
+{
+    const int64_t lanes = fc_round_up(g->lanes, fc_max(FC_BLOCK, g->k->lanes));
+    return (size_t)(lanes * fc_round_up(g->depths, FC_BLOCK) * g->taps) * fc_sizeof(g->k->dtype);
+}
+
+void fc_gradient_start(struct fc_gradient *g, void *memory, int64_t all_terms)
+{
+    fc_sums_start(&g->sums, g->k, memory, fc_gradient_bytes(g), all_terms);
+}
+
+char *fc_gradient_at(const struct fc_gradient *g, int64_t lane, int64_t block, int64_t tap)
+{
+    const int64_t width = fc_panel_vectors(g->k, lane, g->lanes) * g->k->vector;
+    const int64_t at = lane * fc_round_up(g->depths, FC_BLOCK) * g->taps + (block * g->taps + tap) * FC_BLOCK * width;
+    return g->sums.acc + at * (ptrdiff_t)fc_sizeof(g->k->dtype);
+}
+
+void fc_gradient_add(struct fc_gradient *g, struct fc_tile t, int64_t block, int64_t tap, const char *y, ptrdiff_t y_block)
+{
+    const ptrdiff_t size = (ptrdiff_t)fc_sizeof(g->k->dtype);
+    const char *a = t.a;
+    t.a_row = 1;
+    t.b_block = y_block;
+    t.c_block = FC_BLOCK;
+    for (int64_t lane = 0; lane < g->lanes; lane += g->k->lanes) {
+        const int vectors = fc_panel_vectors(g->k, lane, g->lanes);
+        char *c = fc_gradient_at(g, lane, block, tap);
+        t.b = y + (lane / FC_BLOCK * y_block + lane % FC_BLOCK) * size;
+        t.c_row = vectors * g->k->vector;
+        for (int64_t row = 0; row < FC_BLOCK; row += g->k->grad_rows) {
+            t.a = a + row * size;
+            t.c = c + row * t.c_row * size;
+            g->k->grad_tile[vectors - 1](&t);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+/* tiles.c - cuts a row of pixels into register tiles of nearly equal width.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "conv/conv.h"
+
+/* The widths differ by at most one: a narrow last tile would run at a fraction of the speed. */
+void fc_tiles_run(const struct fc_tiles *t, int64_t columns, int vectors)
+{
+    const ptrdiff_t size = (ptrdiff_t)fc_sizeof(t->k->dtype);
+    const int64_t tiles = fc_ceil_div(columns, t->k->tile_rows), width = columns / tiles, wider = columns % tiles;
+    struct fc_tile tile = { .a = t->a, .a_row = t->a_row, .offset = t->offset, .runs = t->runs, .b = t->b, .c = t->c,
+                            .c_row = FC_BLOCK, .c_block = t->c_block, .init = t->init };
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t rows = width + (i < wider);
+        t->k->tile[vectors - 1][rows - 1](&tile);
+        tile.a = (const char *)tile.a + rows * t->a_row * size;
+        tile.c = (char *)tile.c + rows * FC_BLOCK * size;
+    }
+}

@@ -1,0 +1,500 @@
+/* winograd.c - convolution with 3 x 3 kernels, stride 1, by Winograd's F(2 x 2, 3 x 3) and F(4 x 4, 3 x 3).
+ *
+ * The transforms are in kernels/winograd_template.h. With a = m + 2 and a*a elements e of a transformed tile:
+ *
+ *     forward            M[e][tile][lane] = sum over depth of V[e][tile][depth] * U[e][depth][lane]
+ *     backward-weights   dU[e][depth][lane] = sum over tiles of V[e][tile][depth] * D[e][tile][lane]
+ *
+ * V = transformed inputs, U = transformed weights, D = transformed output gradients: a*a matrix products, of which each
+ * does the work of m*m*9 / (a*a) times as many direct multiply-adds (2.25 for m = 2, 4 for m = 4).
+ *
+ * Forward and backward-data. A task is a block of tiles, some rows of them, which may span images where the maps are
+ * small, for some output channels. V of the whole block stays in scratch memory; M only for one panel of lanes at a
+ * time, so that its output is transformed while it is still in the cache. U streams past, once for each block.
+ * A tile with an output that is not finite is computed again directly: the transforms spread NaN and infinity over a
+ * tile, and may overflow where the plain sum would not.
+ *
+ * Backward-weights. A task is a chunk of depth times a chunk of lanes; it walks over all blocks of tiles. A chunk with
+ * a sum that is not finite is computed again by direct.c.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "conv/conv.h"
+
+/* ---- Blocks of tiles ----------------------------------------------------------------------------------------------
+ * Tile rows are numbered through all planes (images and depth slices): row q is row q % high of plane q / high. */
+
+struct block {
+    int m;
+    int64_t high, wide;        /* tile rows and columns of a plane */
+    int64_t rows, columns;     /* tile rows and columns of a block */
+    int64_t row_blocks, column_blocks;
+};
+
+static int64_t tiles_of(const struct block *b) { return b->rows * b->columns; }
+static int64_t elements(const struct block *b) { return (b->m + 2) * (b->m + 2); }
+
+/* Rows of the input packed at once: those of a block's tile rows in one plane. */
+static int64_t input_rows(const struct block *b) { return fc_min(b->rows, b->high) * b->m + 2; }
+static int64_t input_columns(const struct block *b) { return b->columns * b->m + 2; }
+
+static size_t input_bytes(const struct fc_corr *c, const struct block *b, int64_t channels)
+{
+    return fc_align((size_t)(fc_round_up(channels, FC_BLOCK) * input_rows(b) * input_columns(b)) * c->size);
+}
+static size_t elements_bytes(const struct fc_corr *c, const struct block *b, int64_t channels)
+{
+    return fc_align((size_t)(fc_round_up(channels, FC_BLOCK) * elements(b) * tiles_of(b)) * c->size);
+}
+static int64_t panel_lanes(const struct fc_corr *c) { return fc_max(FC_BLOCK, c->k->lanes); }
+static size_t output_bytes(const struct fc_corr *c, const struct block *b)
+{
+    return fc_align((size_t)(panel_lanes(c) * b->m * b->m * b->columns) * c->size);
+}
+static size_t offsets_bytes(const struct fc_corr *c) { return fc_align((size_t)fc_blocks(c->depths) * sizeof(ptrdiff_t)); }
+
+/* The first 64 bytes hold the number of the block whose V is there. */
+static size_t forward_bytes(const struct fc_corr *c, const struct block *b)
+{
+    return 64 + offsets_bytes(c) + input_bytes(c, b, c->depths) + elements_bytes(c, b, c->depths) +
+           elements_bytes(c, b, panel_lanes(c)) + output_bytes(c, b);
+}
+
+static void count_blocks(const struct fc_corr *c, struct block *b)
+{
+    b->row_blocks = fc_ceil_div(c->batch * c->to_size[0] * b->high, b->rows);
+    b->column_blocks = fc_ceil_div(b->wide, b->columns);
+}
+
+/* At most `tiles` tiles: whole rows of tiles, as many as there is room for, or a part of one row. */
+static struct block block_of(const struct fc_corr *c, int m, int64_t tiles)
+{
+    struct block b = { .m = m, .high = fc_ceil_div(c->to_size[1], m), .wide = fc_ceil_div(c->to_size[2], m) };
+    const int64_t parts = fc_ceil_div(b.wide, tiles);
+    b.columns = fc_ceil_div(b.wide, parts);
+    b.rows = fc_max(1, fc_min(tiles / b.columns, c->batch * c->to_size[0] * b.high));
+    count_blocks(c, &b);
+    return b;
+}
+
+enum { FEW_TILES = 28, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
+
+/* As many tiles as the goal allows, but enough to use each weight FEW_TILES times, if the limit allows that. */
+static struct block choose_block(const struct fc_corr *c, int m)
+{
+    const size_t goal = fc_workspace_goal();
+    int64_t tiles = MANY_TILES;
+    struct block b = block_of(c, m, tiles);
+    while (tiles > FEW_TILES && forward_bytes(c, &b) > goal) b = block_of(c, m, tiles -= 14);
+    while (tiles > 1 && forward_bytes(c, &b) > FC_WORKSPACE_LIMIT) b = block_of(c, m, tiles = (tiles + 1) / 2);
+    return b;
+}
+
+/* A run of a block's tile rows that lies in one plane. */
+struct segment {
+    int64_t image, slice, row, rows;    /* tile rows of the plane */
+    int64_t tile;                       /* of its first, within the block */
+};
+
+static int next_segment(const struct fc_corr *c, const struct block *b, int64_t first, int64_t rows, struct segment *s)
+{
+    const int64_t done = s->tile / b->columns + s->rows;
+    if (done >= rows) return 0;
+    const int64_t plane = (first + done) / b->high;
+    *s = (struct segment){ .image = plane / c->to_size[0], .slice = plane % c->to_size[0], .row = (first + done) % b->high,
+                           .tile = done * b->columns };
+    s->rows = fc_min(b->high - s->row, rows - done);
+    return 1;
+}
+
+/* `columns` tiles of each row, from tile column `column` on: channels [channel, channel + channels) -> V. */
+static void transform_input(const struct fc_corr *c, const struct block *b, int64_t first, int64_t rows, int64_t column, int64_t columns,
+                            int64_t channel, int64_t channels, char *input, char *v)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t blocks = fc_blocks(channels), tiles = tiles_of(b);
+    struct segment s = {0};
+    while (next_segment(c, b, first, rows, &s)) {
+        const struct fc_box in = { .image = s.image, .channel = channel, .channels = channels, .slices = 1,
+                                   .start = { s.slice - c->offset[0], s.row * b->m - c->offset[1], column * b->m - c->offset[2] },
+                                   .rows = s.rows * b->m + 2, .columns = columns * b->m + 2 };
+        fc_box_pack(c->k, &c->from, c->from_size, &in, input);
+        struct fc_winograd w = { .row = in.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = columns, .lanes = FC_BLOCK };
+        for (int64_t block = 0; block < blocks; block++) {
+            for (int64_t r = 0; r < s.rows; r++) {
+                w.from = input + (block * in.rows + r * b->m) * w.row * size;
+                w.to = v + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
+                c->k->winograd[b->m / 4].input(&w);
+            }
+        }
+    }
+}
+
+/* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
+
+static int64_t steps_of(const struct fc_corr *c, int m) { return fc_round_up(c->depths, FC_BLOCK) * (m + 2) * (m + 2); }
+static int64_t steps_2(const struct fc_corr *c) { return steps_of(c, 2); }
+static int64_t steps_4(const struct fc_corr *c) { return steps_of(c, 4); }
+static fc_steps steps_for(int m) { return m == 2 ? steps_2 : steps_4; }
+
+struct forward_job {
+    const struct fc_corr *c;
+    struct block b;
+    int64_t part, parts;    /* lanes of a task */
+    const void *weight;
+    char *workspace;
+    size_t bytes;
+};
+
+/* What a task works on. */
+struct piece {
+    int64_t first, rows, column, columns;    /* tile rows and columns */
+    int64_t lane, lanes;
+    char *m, *output;
+};
+
+static const double zeros[FC_MAX_VECTORS * FC_BLOCK];
+
+/* M of the panel at `lane`: one matrix product for each element, of the first `count` tiles. */
+static void multiply(const struct forward_job *job, int64_t lane, int64_t count, const ptrdiff_t *offset, const char *v, char *m)
+{
+    const struct fc_corr *c = job->c;
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t tiles = tiles_of(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
+    const int vectors = fc_panel_vectors(c->k, lane, c->lanes);
+    const fc_steps steps = steps_for(job->b.m);
+    struct fc_tiles t = { .k = c->k, .a = v, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK,
+                          .b = fc_packed_group(c, 0, steps) + lane * steps(c) * size, .c = m, .c_block = tiles * FC_BLOCK,
+                          .init = (const char *)zeros };
+    for (int64_t e = 0; e < elements(&job->b); e++) {
+        fc_tiles_run(&t, count, vectors);
+        t.a += depths * tiles * size;
+        t.b += depths * vectors * c->k->vector * size;
+        t.c += panel_lanes(c) * tiles * size;
+    }
+}
+
+/* Tile row `row` of segment s has outputs that are not finite: those tiles again, by the plain sum. */
+static void repair(const struct forward_job *job, const struct piece *p, const struct segment *s, int64_t row, int64_t lane,
+                   const struct fc_winograd *w)
+{
+    const struct fc_corr *c = job->c;
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t m = job->b.m, slice = s->slice - c->offset[0];
+    const int outside = slice < 0 || slice >= c->from_size[0];
+    const fc_tensor *t = &c->from;
+    struct fc_repair r = { .x = (const char *)t->data + (s->image * t->batch + (outside ? 0 : slice) * t->space[0]) * size,
+                           .x_depth = t->channel, .x_row = t->space[1], .x_column = t->space[2],
+                           .rows = outside ? 0 : c->from_size[1], .columns = c->from_size[2], .row = (s->row + row) * m - c->offset[1],
+                           .w = (const char *)job->weight + (c->w_start + lane * c->w_lane) * size, .w_lane = c->w_lane,
+                           .w_depth = c->w_depth, .w_row = c->w_tap[1], .w_column = c->w_tap[2],
+                           .lanes = fc_min(FC_BLOCK, c->lanes - lane), .depths = c->depths,
+                           .bias = fc_packed_bias(c, 0) + lane * size, .y_row = w->row, .height = fc_min(m, w->height) };
+    for (int64_t i = 0; i < p->columns; i++) {
+        r.column = (p->column + i) * m - c->offset[2];
+        r.y = (char *)w->to + i * m * FC_BLOCK * size;
+        r.width = fc_min(m, w->width - i * m);
+        c->k->repair(&r, (int)m);
+    }
+}
+
+/* One tile row of a panel: M -> outputs -> the tensor. */
+static void write_row(const struct forward_job *job, const struct piece *p, const struct segment *s, int64_t row, int64_t lane)
+{
+    const struct fc_corr *c = job->c;
+    const struct block *b = &job->b;
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t lanes = fc_min(panel_lanes(c), c->lanes - lane), tiles = tiles_of(b), m = b->m;
+    struct fc_box out = { .image = s->image, .channel = lane, .channels = lanes, .slices = 1,
+                          .start = { s->slice, (s->row + row) * m, p->column * m } };
+    out.rows = fc_min(m, c->to_size[1] - out.start[1]);
+    out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
+    struct fc_winograd w = { .row = out.columns * FC_BLOCK, .element = panel_lanes(c) * tiles, .count = p->columns,
+                             .height = out.rows, .width = out.columns };
+    for (int64_t block = 0; block < fc_blocks(lanes); block++) {
+        const int64_t first = lane + block * FC_BLOCK;
+        w.lanes = fc_min(FC_BLOCK, fc_round_up(c->lanes - first, c->k->vector));
+        w.from = p->m + (block * tiles + s->tile + row * b->columns) * FC_BLOCK * size;
+        w.to = p->output + block * out.rows * out.columns * FC_BLOCK * size;
+        if (!c->k->winograd[m / 4].output(&w, fc_packed_bias(c, 0) + first * size)) repair(job, p, s, row, first, &w);
+    }
+    fc_box_unpack(c->k, &c->to, &out, p->output);
+}
+
+static void forward_task(void *data, int64_t task, int worker)
+{
+    const struct forward_job *job = data;
+    const struct fc_corr *c = job->c;
+    const struct block *b = &job->b;
+    const int64_t number = task / job->parts;
+    struct piece p = { .first = number / b->column_blocks * b->rows, .column = number % b->column_blocks * b->columns,
+                       .lane = task % job->parts * job->part };
+    p.rows = fc_min(b->rows, c->batch * c->to_size[0] * b->high - p.first);
+    p.columns = fc_min(b->columns, b->wide - p.column);
+    p.lanes = fc_min(job->part, c->lanes - p.lane);
+    char *memory = job->workspace + (size_t)worker * job->bytes;
+    int64_t *packed = (int64_t *)memory;
+    ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
+    char *input = memory + 64 + offsets_bytes(c), *v = input + input_bytes(c, b, c->depths);
+    p.m = v + elements_bytes(c, b, c->depths);
+    p.output = p.m + elements_bytes(c, b, panel_lanes(c));
+    if (*packed != number) {
+        for (int64_t i = 0; i < fc_blocks(c->depths); i++) offset[i] = i * tiles_of(b) * FC_BLOCK;
+        transform_input(c, b, p.first, p.rows, p.column, p.columns, 0, c->depths, input, v);
+        *packed = number;
+    }
+    for (int64_t lane = p.lane; lane < p.lane + p.lanes; lane += panel_lanes(c)) {
+        for (int64_t half = lane; half < fc_min(lane + panel_lanes(c), c->lanes); half += c->k->lanes)
+            multiply(job, half, p.rows * b->columns, offset, v, p.m + (half - lane) * (ptrdiff_t)c->size);
+        struct segment s = {0};
+        while (next_segment(c, b, p.first, p.rows, &s))
+            for (int64_t r = 0; r < s.rows; r++) write_row(job, &p, &s, r, lane);
+    }
+}
+
+static int tile_size(const fc_conv_plan *plan) { return plan->algorithm == &fc_winograd_2 ? 2 : 4; }
+
+static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c)
+{
+    struct forward_job job = { .c = c, .b = choose_block(c, tile_size(plan)), .weight = data->weight, .workspace = data->workspace,
+                               .bytes = plan->workspace };
+    const int64_t blocks = job.b.row_blocks * job.b.column_blocks, wanted = 4 * data->threads;
+    job.part = fc_padded_lanes(c);
+    if (data->threads > 1 && blocks < wanted)    /* a few blocks: share each among threads */
+        job.part = fc_min(job.part, fc_round_up(fc_ceil_div(c->lanes * blocks, wanted), panel_lanes(c)));
+    job.parts = fc_ceil_div(c->lanes, job.part);
+    for (int i = 0; i < data->threads; i++) *(int64_t *)(job.workspace + (size_t)i * job.bytes) = -1;
+    return fc_parallel(forward_task, &job, blocks * job.parts, data->threads);
+}
+
+static void pack_panel(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, char *to, int m)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const struct fc_weights w = fc_weights_of(c, weight, group, lane, 0);
+    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector, lanes = fc_min(width, w.lanes);
+    const int64_t depths = fc_round_up(c->depths, FC_BLOCK);
+    double taps[9 * FC_MAX_VECTORS * FC_BLOCK] = {0};    /* [tap][lane]; room for either element type */
+    for (int64_t d = 0; d < depths; d++) {
+        for (int tap = 0; tap < 9; tap++) {
+            const ptrdiff_t at = d * w.depth + tap / 3 * w.tap[1] + tap % 3 * w.tap[2];
+            char *line = (char *)taps + tap * width * size;
+            if (d < c->depths) c->k->copy_line(line, (const char *)w.source + at * size, w.lane, lanes);
+            else c->k->copy_line(line, zeros, 1, lanes);
+        }
+        c->k->winograd[m / 4].weights(taps, width, to + d * width * size, depths * width, width);
+    }
+}
+static void pack_panel_2(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 2); }
+static void pack_panel_4(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 4); }
+
+/* ---- Backward-weights ---------------------------------------------------------------------------------------------*/
+
+static struct fc_gradient gradient_of(const struct fc_corr *c, int m, int64_t depths, int64_t lanes)
+{
+    return (struct fc_gradient){ .k = c->k, .lanes = lanes, .depths = depths, .taps = (m + 2) * (m + 2) };
+}
+
+/* Scratch memory: packed inputs or gradients, V, D, sums. */
+static size_t gradient_bytes(const struct fc_corr *c, const struct block *b, const struct fc_chunk *h)
+{
+    const struct fc_gradient g = gradient_of(c, b->m, h->depths, h->lanes);
+    return input_bytes(c, b, fc_max(h->depths, h->lanes)) + elements_bytes(c, b, h->depths) + elements_bytes(c, b, h->lanes) +
+           2 * fc_gradient_bytes(&g);
+}
+
+static struct fc_chunk gradient_chunk(const struct fc_corr *c) { return fc_direct_chunk(c, 32, 64); }
+
+static struct block gradient_block(const struct fc_corr *c, int m, const struct fc_chunk *h)
+{
+    int64_t tiles = MANY_TILES;
+    struct block b = block_of(c, m, tiles);
+    while (tiles > 14 && gradient_bytes(c, &b, h) > fc_workspace_goal()) b = block_of(c, m, tiles -= 14);
+    return b;
+}
+
+struct gradient_job {
+    const struct fc_corr *c;
+    struct block b;
+    struct fc_chunk h;
+    int64_t depth_chunks, lane_chunks;
+    void *weight;
+    char *workspace;
+    size_t bytes;
+};
+
+/* As transform_input, for dy and D. */
+static void transform_gradient(const struct fc_corr *c, const struct block *b, int64_t first, int64_t rows, int64_t column, int64_t columns,
+                               int64_t channel, int64_t channels, char *packed, char *d)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t blocks = fc_blocks(channels), tiles = tiles_of(b);
+    struct segment s = {0};
+    while (next_segment(c, b, first, rows, &s)) {
+        struct fc_box y = { .image = s.image, .channel = channel, .channels = channels, .slices = 1,
+                            .start = { s.slice, s.row * b->m, column * b->m } };
+        y.rows = fc_min(s.rows * b->m, c->to_size[1] - y.start[1]);
+        y.columns = fc_min(columns * b->m, c->to_size[2] - y.start[2]);
+        fc_box_pack(c->k, &c->to, c->to_size, &y, packed);
+        struct fc_winograd w = { .row = y.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = columns, .lanes = FC_BLOCK,
+                                 .width = y.columns };
+        for (int64_t block = 0; block < blocks; block++) {
+            for (int64_t r = 0; r < s.rows; r++) {
+                w.from = packed + (block * y.rows + r * b->m) * w.row * size;
+                w.to = d + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
+                w.height = y.rows - r * b->m;
+                c->k->winograd[b->m / 4].gradient(&w);
+            }
+        }
+    }
+}
+
+/* dU += V' D for one block of tiles. Columns a last, narrower block does not have are left out row by row. */
+static void add_block(const struct fc_corr *c, const struct block *b, struct fc_gradient *g, int64_t rows, int64_t columns, const char *v, const char *d)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t tiles = tiles_of(b), depth_blocks = fc_blocks(g->depths), lane_blocks = fc_blocks(g->lanes);
+    const int whole = columns == b->columns;
+    const ptrdiff_t start = 0;
+    for (int64_t e = 0; e < elements(b); e++) {
+        for (int64_t block = 0; block < depth_blocks; block++) {
+            for (int64_t r = 0; r < (whole ? 1 : rows); r++) {
+                const ptrdiff_t at = r * b->columns * FC_BLOCK;
+                const struct fc_tile t = { .a = v + ((e * depth_blocks + block) * tiles * FC_BLOCK + at) * size, .offset = &start, .runs = 1,
+                                           .len = whole ? rows * columns : columns, .a_step = FC_BLOCK };
+                fc_gradient_add(g, t, block, e, d + (e * lane_blocks * tiles * FC_BLOCK + at) * size, tiles * FC_BLOCK);
+            }
+        }
+    }
+    fc_sums_count(&g->sums, rows * columns);
+}
+
+/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. */
+static void write_weights(const struct fc_corr *c, const struct block *b, struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
+    w.lanes = g->lanes;
+    w.depths = g->depths;
+    const int64_t all = fc_round_up(g->depths, FC_BLOCK);
+    for (int64_t l = 0; l < g->lanes; l += c->k->lanes) {
+        const int64_t width = fc_panel_vectors(c->k, l, g->lanes) * c->k->vector;
+        for (int64_t d = 0; d < all; d++) {
+            const int64_t block = d / FC_BLOCK, row = d % FC_BLOCK;
+            const char *u = g->sums.total + (l * all * g->taps + (block * g->taps * FC_BLOCK + row) * width) * size;
+            char *to = g->sums.acc + (l * all * 9 + (block * 9 * FC_BLOCK + row) * width) * size;
+            c->k->winograd[b->m / 4].weights_back(u, FC_BLOCK * width, to, FC_BLOCK * width, width);
+        }
+        w.packed = g->sums.acc;
+        c->k->unpack_weights(&w, l / c->k->lanes);
+    }
+}
+
+static void gradient_task(void *data, int64_t task, int worker)
+{
+    const struct gradient_job *job = data;
+    const struct fc_corr *c = job->c;
+    const struct block *b = &job->b;
+    const int64_t lane = task % job->lane_chunks * job->h.lanes, depth = task / job->lane_chunks * job->h.depths;
+    struct fc_gradient g = gradient_of(c, b->m, fc_min(job->h.depths, c->depths - depth), fc_min(job->h.lanes, c->lanes - lane));
+    char *memory = job->workspace + (size_t)worker * job->bytes;
+    char *v = memory + input_bytes(c, b, fc_max(job->h.depths, job->h.lanes)), *d = v + elements_bytes(c, b, job->h.depths);
+    const int64_t rows = c->batch * c->to_size[0] * b->high;
+    fc_gradient_start(&g, d + elements_bytes(c, b, job->h.lanes), rows * b->wide);
+    for (int64_t first = 0; first < rows; first += b->rows) {
+        for (int64_t column = 0; column < b->wide; column += b->columns) {
+            if (fc_stopping()) return;
+            const int64_t high = fc_min(b->rows, rows - first), wide = fc_min(b->columns, b->wide - column);
+            transform_input(c, b, first, high, column, wide, depth, g.depths, memory, v);
+            transform_gradient(c, b, first, high, column, wide, lane, g.lanes, memory, d);
+            add_block(c, b, &g, high, wide, v, d);
+        }
+    }
+    fc_sums_finish(&g.sums);
+    if (c->k->finite(g.sums.total, (int64_t)(fc_gradient_bytes(&g) / c->size))) write_weights(c, b, &g, depth, lane, job->weight);
+    else fc_direct_gradient(c, &job->h, 0, depth, lane, job->weight, memory);
+}
+
+static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *data)
+{
+    struct fc_corr c;
+    fc_phase(plan, data, 0, &c);
+    struct gradient_job job = { .c = &c, .h = gradient_chunk(&c), .weight = data->weight, .workspace = data->workspace,
+                                .bytes = plan->workspace };
+    job.b = gradient_block(&c, tile_size(plan), &job.h);
+    job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
+    job.lane_chunks = fc_ceil_div(c.lanes, job.h.lanes);
+    return fc_parallel(gradient_task, &job, job.depth_chunks * job.lane_chunks, data->threads);
+}
+
+/* ---- The algorithm ------------------------------------------------------------------------------------------------*/
+
+static size_t bytes_for(const struct fc_corr *c, int m, int gradient)
+{
+    size_t bytes;
+    if (gradient) {
+        const struct fc_chunk h = gradient_chunk(c);
+        const struct block b = gradient_block(c, m, &h);
+        const size_t direct = fc_direct_chunk_bytes(c, &h);
+        bytes = gradient_bytes(c, &b, &h);
+        bytes = bytes > direct ? bytes : direct;
+    } else {
+        const struct block b = choose_block(c, m);
+        bytes = forward_bytes(c, &b);
+    }
+    return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
+}
+static size_t forward_2(const struct fc_corr *c) { return bytes_for(c, 2, 0); }
+static size_t forward_4(const struct fc_corr *c) { return bytes_for(c, 4, 0); }
+static size_t gradient_2(const struct fc_corr *c) { return bytes_for(c, 2, 1); }
+static size_t gradient_4(const struct fc_corr *c) { return bytes_for(c, 4, 1); }
+
+static size_t workspace(const fc_conv_plan *plan)
+{
+    const int m = tile_size(plan);
+    if (plan->pass == FC_BACKWARD_WEIGHTS) return fc_most_bytes(plan, m == 2 ? gradient_2 : gradient_4);
+    return fc_most_bytes(plan, m == 2 ? forward_2 : forward_4);
+}
+
+static const char *refuses(const fc_conv_plan *plan)
+{
+    const fc_conv *p = &plan->problem;
+    if (p->kernel[0] != 1 || p->kernel[1] != 3 || p->kernel[2] != 3) return "the kernel is not 3 x 3";
+    if (p->stride[0] != 1 || p->stride[1] != 1 || p->stride[2] != 1) return "the stride is not 1";
+    if (p->dilation[1] != 1 || p->dilation[2] != 1) return "the dilation is not 1";
+    if (p->groups != 1) return "there are several groups";
+    return NULL;
+}
+
+/* Matrix products at 85 % of the peak or, where U exceeds the cache, at the speed it streams in; plus the transforms. */
+static double cycles(const fc_conv_plan *plan)
+{
+    const struct fc_kernels *k = plan->kernels;
+    const int m = tile_size(plan);
+    struct fc_corr c;
+    if (!fc_phase(plan, NULL, 0, &c)) return 0;
+    const double tiles = (double)(fc_ceil_div(c.to_size[1], m) * fc_ceil_div(c.to_size[2], m) * c.to_size[0]);
+    const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);
+    const double a2 = (m + 2) * (m + 2), weights = a2 * depths * lanes;
+    const double product = tiles * weights / (2 * k->vector * 0.85);
+    const int resident = weights * (double)c.size < (double)fc_cache_sizes().l2;
+    const double stream = resident ? 0 : weights * (double)c.size / 8 * (double)fc_max(1, (int64_t)tiles / FEW_TILES) / 2;
+    const double transforms = tiles * (depths * (m == 2 ? 4.5 : 9) + lanes * (m == 2 ? 3 : 7)) / k->vector * 16;
+    const double moves = 1.5 * ((double)fc_volume(c.from_size) * depths + (double)fc_volume(c.to_size) * lanes);
+    return (product > stream ? product : stream) + transforms + moves;
+}
+
+static const struct fc_packer packer_2 = { steps_2, pack_panel_2 }, packer_4 = { steps_4, pack_panel_4 };
+
+static fc_status run(const fc_conv_plan *plan, const fc_conv_data *data)
+{
+    return plan->pass == FC_BACKWARD_WEIGHTS ? backward_weights(plan, data)
+                                             : fc_each_phase(plan, data, plan->algorithm->packer->steps, forward);
+}
+
+const struct fc_algorithm fc_winograd_2 = {
+    .name = FC_WINOGRAD_2, .label = "winograd", .variant = "F(2x2,3x3)", .refuses = refuses, .cycles = cycles, .workspace = workspace,
+    .packer = &packer_2, .run = run,
+};
+const struct fc_algorithm fc_winograd_4 = {
+    .name = FC_WINOGRAD_4, .label = "winograd", .variant = "F(4x4,3x3)", .refuses = refuses, .cycles = cycles, .workspace = workspace,
+    .packer = &packer_4, .run = run,
+};

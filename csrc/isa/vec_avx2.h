@@ -1,0 +1,65 @@
+/* vec_avx2.h - the v_* words for AVX2 with FMA, for the element type chosen by FC_BITS.
+ *
+ * Register budget: 16 ymm. A 6 x 2 tile keeps 12 accumulators, 2 weight vectors and 1 broadcast: 15. Per step of the
+ * reduction it issues 12 multiply-adds for 8 loads.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include <immintrin.h>
+
+#define FC_TILE_ROWS 6
+#define FC_GRAD_ROWS 4
+#define FC_EACH_ROWS(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
+
+#undef VL
+#undef V_OP
+#if FC_BITS == 32
+#define VL 8
+typedef __m256 v_t;
+#define V_OP(name) _mm256_##name##_ps
+#else
+#define VL 4
+typedef __m256d v_t;
+#define V_OP(name) _mm256_##name##_pd
+#endif
+typedef v_t v_mask;
+
+V_INLINE v_t v_load(const real *p) { return V_OP(loadu)(p); }
+V_INLINE void v_store(real *p, v_t a) { V_OP(storeu)(p, a); }
+V_INLINE v_t v_zero(void) { return V_OP(setzero)(); }
+V_INLINE v_t v_set1(real x) { return V_OP(set1)(x); }
+V_INLINE v_t v_add(v_t a, v_t b) { return V_OP(add)(a, b); }
+V_INLINE v_t v_sub(v_t a, v_t b) { return V_OP(sub)(a, b); }
+V_INLINE v_t v_mul(v_t a, v_t b) { return V_OP(mul)(a, b); }
+V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return V_OP(fmadd)(a, b, c); }    /* a * b + c */
+V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return V_OP(fnmadd)(a, b, c); }  /* c - a * b */
+
+/* a > b or a is not a number: what replaces b as the maximum. */
+V_INLINE v_mask v_beats(v_t a, v_t b) { return V_OP(or)(V_OP(cmp)(a, b, _CMP_GT_OQ), V_OP(cmp)(a, a, _CMP_UNORD_Q)); }
+V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return V_OP(blendv)(b, a, m); }
+V_INLINE int v_finite(v_t a)   /* x - x is zero exactly for the finite x */
+{
+    return V_OP(movemask)(V_OP(cmp)(V_OP(sub)(a, a), V_OP(setzero)(), _CMP_EQ_OQ)) == (1 << VL) - 1;
+}
+
+/* a0 b0 a1 b1 ... of the lower / upper halves: VL = 2^n rows zipped n times with their partners are transposed.
+ * unpack works within 128-bit lanes, so the lanes are exchanged afterwards. */
+#if FC_BITS == 32
+#define V_LANES(a, b, which) _mm256_permute2f128_ps(a, b, which)
+#else
+#define V_LANES(a, b, which) _mm256_permute2f128_pd(a, b, which)
+#endif
+V_INLINE v_t v_zip_lo(v_t a, v_t b) { return V_LANES(V_OP(unpacklo)(a, b), V_OP(unpackhi)(a, b), 0x20); }
+V_INLINE v_t v_zip_hi(v_t a, v_t b) { return V_LANES(V_OP(unpacklo)(a, b), V_OP(unpackhi)(a, b), 0x31); }
+#undef V_LANES
+
+/* The first n < VL elements; the others are not touched in memory, and zero in the vector. */
+#if FC_BITS == 32
+V_INLINE __m256i v_first(ptrdiff_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#else
+V_INLINE __m256i v_first(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
+#endif
+V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return V_OP(maskload)(p, v_first(n)); }
+V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { V_OP(maskstore)(p, v_first(n), a); }

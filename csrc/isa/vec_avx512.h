@@ -1,0 +1,77 @@
+/* vec_avx512.h - the v_* words for AVX-512 (F, DQ, BW, VL), for the element type chosen by FC_BITS.
+ *
+ * Register budget: 32 zmm. A 14 x 2 tile keeps 28 accumulators, 2 weight vectors and 1 broadcast: 31. Per step of
+ * the reduction it issues 28 multiply-adds for 16 loads, so neither of two load ports is the limit.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include <immintrin.h>
+
+#define FC_TILE_ROWS 14
+#define FC_GRAD_ROWS 8
+#define FC_EACH_ROWS(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v)
+
+#undef VL
+#undef V_OP
+#if FC_BITS == 32
+#define VL 16
+typedef __m512 v_t;
+typedef __mmask16 v_mask;
+#define V_OP(name) _mm512_##name##_ps
+#else
+#define VL 8
+typedef __m512d v_t;
+typedef __mmask8 v_mask;
+#define V_OP(name) _mm512_##name##_pd
+#endif
+
+V_INLINE v_t v_load(const real *p) { return V_OP(loadu)(p); }
+V_INLINE void v_store(real *p, v_t a) { V_OP(storeu)(p, a); }
+V_INLINE v_t v_zero(void) { return V_OP(setzero)(); }
+V_INLINE v_t v_set1(real x) { return V_OP(set1)(x); }
+V_INLINE v_t v_add(v_t a, v_t b) { return V_OP(add)(a, b); }
+V_INLINE v_t v_sub(v_t a, v_t b) { return V_OP(sub)(a, b); }
+V_INLINE v_t v_mul(v_t a, v_t b) { return V_OP(mul)(a, b); }
+V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return V_OP(fmadd)(a, b, c); }    /* a * b + c */
+V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return V_OP(fnmadd)(a, b, c); }  /* c - a * b */
+
+/* a > b or a is not a number: what replaces b as the maximum. */
+#if FC_BITS == 32
+V_INLINE v_mask v_beats(v_t a, v_t b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) | _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+}
+V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return _mm512_mask_blend_ps(m, b, a); }
+V_INLINE int v_finite(v_t a) { return _mm512_fpclass_ps_mask(a, 0x99) == 0; }
+#else
+V_INLINE v_mask v_beats(v_t a, v_t b)
+{
+    return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ) | _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q);
+}
+V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return _mm512_mask_blend_pd(m, b, a); }
+V_INLINE int v_finite(v_t a) { return _mm512_fpclass_pd_mask(a, 0x99) == 0; }
+#endif
+
+/* a0 b0 a1 b1 ... of the lower / upper halves: VL = 2^n rows zipped n times with their partners are transposed. */
+#if FC_BITS == 32
+V_INLINE v_t v_zip_lo(v_t a, v_t b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+}
+V_INLINE v_t v_zip_hi(v_t a, v_t b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
+}
+#else
+V_INLINE v_t v_zip_lo(v_t a, v_t b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b); }
+V_INLINE v_t v_zip_hi(v_t a, v_t b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b); }
+#endif
+
+/* The first n < VL elements; the others are not touched in memory, and zero in the vector. */
+V_INLINE v_mask v_first(ptrdiff_t n) { return (v_mask)((1u << n) - 1u); }
+#if FC_BITS == 32
+V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
+V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { _mm512_mask_storeu_ps(p, v_first(n), a); }
+#else
+V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
+V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), a); }
+#endif

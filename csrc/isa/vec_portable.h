@@ -1,0 +1,67 @@
+/* vec_portable.h - the v_* words in the vector extension of gcc and clang: 16 bytes, which every 64-bit CPU has.
+ *
+ * Register budget: 16 registers (SSE2) or 32 (NEON); sized for 16. A 5 x 2 tile keeps 10 accumulators, 2 weight
+ * vectors, 1 broadcast and, where multiply and add are two instructions, 1 product.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#define FC_TILE_ROWS 5
+#define FC_GRAD_ROWS 4
+#define FC_EACH_ROWS(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v)
+
+#undef VL
+#if FC_BITS == 32
+#define VL 4
+typedef int32_t v_bits;
+#else
+#define VL 2
+typedef int64_t v_bits;
+#endif
+typedef real v_t __attribute__((vector_size(16)));
+typedef real v_unaligned __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+typedef v_bits v_mask __attribute__((vector_size(16)));
+
+V_INLINE v_t v_load(const real *p) { return *(const v_unaligned *)p; }
+V_INLINE void v_store(real *p, v_t a) { *(v_unaligned *)p = a; }
+V_INLINE v_t v_zero(void) { return (v_t){0}; }
+#if FC_BITS == 32
+V_INLINE v_t v_set1(real x) { return (v_t){x, x, x, x}; }
+#else
+V_INLINE v_t v_set1(real x) { return (v_t){x, x}; }
+#endif
+V_INLINE v_t v_add(v_t a, v_t b) { return a + b; }
+V_INLINE v_t v_sub(v_t a, v_t b) { return a - b; }
+V_INLINE v_t v_mul(v_t a, v_t b) { return a * b; }
+V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return a * b + c; }    /* a * b + c, fused where the CPU can */
+V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return c - a * b; }   /* c - a * b */
+
+/* a > b or a is not a number: what replaces b as the maximum. */
+V_INLINE v_mask v_beats(v_t a, v_t b) { return (a > b) | (a != a); }
+V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return (v_t)((m & (v_mask)a) | (~m & (v_mask)b)); }
+V_INLINE int v_finite(v_t a)   /* x - x is zero exactly for the finite x */
+{
+    const v_mask zero = (a - a) == v_zero();
+    int all = 1;
+    for (int i = 0; i < VL; i++) all &= zero[i] != 0;
+    return all;
+}
+
+/* a0 b0 a1 b1 ... of the lower / upper halves: VL = 2^n rows zipped n times with their partners are transposed. */
+#if FC_BITS == 32
+V_INLINE v_t v_zip_lo(v_t a, v_t b) { return (v_t){a[0], b[0], a[1], b[1]}; }
+V_INLINE v_t v_zip_hi(v_t a, v_t b) { return (v_t){a[2], b[2], a[3], b[3]}; }
+#else
+V_INLINE v_t v_zip_lo(v_t a, v_t b) { return (v_t){a[0], b[0]}; }
+V_INLINE v_t v_zip_hi(v_t a, v_t b) { return (v_t){a[1], b[1]}; }
+#endif
+
+/* The first n < VL elements; the others are not touched in memory, and zero in the vector. */
+V_INLINE v_t v_load_n(const real *p, ptrdiff_t n)
+{
+    v_t a = {0};
+    for (ptrdiff_t i = 0; i < n; i++) a[i] = p[i];
+    return a;
+}
+V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = a[i];
+}

@@ -1,0 +1,131 @@
+/* kernels.h - struct fc_kernels: the micro-kernels of one instruction-set level for one element type.
+ *
+ * One const table for each level and type, filled in csrc/isa/kernels_*.c and chosen whole in cpu.c. Pointers to
+ * elements are void *, strides and offsets count elements. "Blocked" is [block of 16 channels][pixel][16].
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef FC_KERNELS_H
+#define FC_KERNELS_H
+
+#include "fastconv.h"
+
+enum {
+    FC_BLOCK = 16,      /* channels of one block of the native layout */
+    FC_MAX_ROWS = 14,   /* rows of the largest register tile of any level */
+    FC_MAX_VECTORS = 2  /* vectors across the widest register tile of any level */
+};
+
+/* Arguments of a register tile; see tile_template.h for the sum it computes. */
+struct fc_tile {
+    const void *a;
+    ptrdiff_t a_row;            /* from one row of the tile to the next */
+    const ptrdiff_t *offset;    /* of each run, from a */
+    ptrdiff_t runs;
+    const void *b;              /* read forward, run after run */
+    void *c;
+    ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
+    const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */
+    ptrdiff_t len, a_step, b_block;    /* grad_tile only: steps of a run; strides of a step and of a block in b */
+};
+
+typedef void (*fc_tile_kernel)(const struct fc_tile *);
+
+/* One row of pixels between a strided tensor and the blocked layout. */
+struct fc_row {
+    void *strided;
+    ptrdiff_t channel, pixel;    /* strides of the strided side */
+    void *blocked;
+    ptrdiff_t block;             /* stride of a block on the blocked side; pixels are 16 apart */
+    int64_t channels, count;
+    int64_t before, after;       /* pack only: pixels of zeros written at either end */
+};
+
+/* Weights [lane][depth][tap] and their panels; see weights_template.h. */
+struct fc_weights {
+    void *source;
+    ptrdiff_t lane, depth;       /* strides of the source */
+    ptrdiff_t tap[FC_AXES];      /* strides of the taps in the source */
+    int64_t taps[FC_AXES];
+    int64_t lanes, depths;
+    int flat;                    /* depth and tap are one index, depth slowest */
+    void *packed;
+};
+
+/* Winograd transforms F(m x m, 3 x 3), a = m + 2. All work on one block of `count` tiles side by side. */
+struct fc_winograd {
+    const void *from;
+    void *to;
+    ptrdiff_t row;               /* stride of a row of pixels on the spatial side */
+    ptrdiff_t element;           /* stride between the a*a transformed elements */
+    int64_t count;               /* tiles */
+    int64_t lanes;               /* of the block, rounded up to whole vectors */
+    int64_t height, width;       /* pixels of the spatial side that exist, from the first tile's corner */
+};
+
+/* Outputs of one tile and block of channels, to be computed again where one of them is not finite. */
+struct fc_repair {
+    const void *x;               /* the input plane of depth 0 */
+    ptrdiff_t x_depth, x_row, x_column;
+    int64_t rows, columns;       /* of the input plane */
+    int64_t row, column;         /* where the tile's first tap falls; may be negative */
+    const void *w;               /* lane 0, depth 0, tap 0 */
+    ptrdiff_t w_lane, w_depth, w_row, w_column;
+    int64_t lanes, depths;
+    const void *bias;            /* of lane 0 */
+    void *y;                     /* [row][column][16] */
+    ptrdiff_t y_row;
+    int64_t height, width;       /* outputs that exist, at most m each */
+};
+
+/* One row of outputs of a depthwise convolution, 16 channels. */
+struct fc_depthwise {
+    const void *x;
+    ptrdiff_t x_step;            /* from the input of one output pixel to that of the next */
+    const ptrdiff_t *offset;     /* of each tap, from x */
+    int64_t taps, count;
+    void *w;                     /* [tap][16]; read forward, written by depthwise_grad */
+    const void *init;            /* 16 lanes, or NULL to continue from y */
+    void *y;                     /* [count][16] */
+};
+
+struct fc_kernels {
+    const char *isa;
+    fc_dtype dtype;
+    int lanes;                   /* of the widest register tile; divides 16 or is a multiple of it */
+    int vector;                  /* lanes of one vector: the narrowest tile */
+    int tile_rows, grad_rows;    /* largest tile of each kind; grad_rows divides 16 */
+
+    fc_tile_kernel tile[FC_MAX_VECTORS][FC_MAX_ROWS];         /* [vectors - 1][rows - 1]: runs of 16 steps */
+    fc_tile_kernel grad_tile[FC_MAX_VECTORS];                 /* [vectors - 1]: grad_rows rows, runs of len steps */
+
+    void (*pack_row)(const struct fc_row *);                  /* strided -> blocked, missing channels zeroed */
+    void (*unpack_row)(const struct fc_row *);                /* blocked -> strided */
+    void (*pack_weights)(const struct fc_weights *, int64_t panel);
+    void (*unpack_weights)(const struct fc_weights *, int64_t panel);
+    void (*copy_line)(void *to, const void *from, ptrdiff_t step, int64_t count);    /* from[i*step] -> to[i] */
+    void (*add)(void *y, const void *x, int64_t n);           /* y += x; n a multiple of 16 */
+    void (*sum_row)(const void *x, int64_t count, void *sums);    /* sums[16] += sum over count pixels of x[][16] */
+
+    struct {
+        void (*input)(const struct fc_winograd *);            /* B^T d B: pixels -> elements */
+        int (*output)(const struct fc_winograd *, const void *bias);    /* A^T m A + bias; 0 if any is not finite */
+        void (*gradient)(const struct fc_winograd *);         /* A d A^T: pixels of dy -> elements */
+        void (*weights)(const void *w, ptrdiff_t tap, void *u, ptrdiff_t element, int64_t lanes);         /* G g G^T */
+        void (*weights_back)(const void *u, ptrdiff_t element, void *w, ptrdiff_t tap, int64_t lanes);    /* G^T u G */
+    } winograd[2];                                            /* m = 2, m = 4 */
+    void (*repair)(const struct fc_repair *, int m);
+    int (*finite)(const void *x, int64_t n);                  /* whether all of n elements are; n a multiple of 16 */
+
+    void (*depthwise)(const struct fc_depthwise *);
+    void (*depthwise_grad)(const struct fc_depthwise *);      /* w[tap][16] += sum over the row of x * y */
+    double (*peak)(int64_t rounds);                           /* runs the register tile; returns its operations */
+};
+
+extern const struct fc_kernels *const fc_kernels_portable[2], *const fc_kernels_avx2[2], *const fc_kernels_avx512[2];    /* by fc_dtype */
+
+/* The table of the active level (cpu.c). */
+const struct fc_kernels *fc_kernels_active(fc_dtype dtype);
+
+static inline size_t fc_sizeof(fc_dtype dtype) { return dtype == FC_F32 ? sizeof(float) : sizeof(double); }
+
+#endif

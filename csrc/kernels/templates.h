@@ -1,0 +1,39 @@
+/* templates.h - all templates, once for the current FC_BITS, and the table of what they made.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "kernels/tile_template.h"
+#include "kernels/row_template.h"
+#include "kernels/weights_template.h"
+#include "kernels/winograd_template.h"
+#include "kernels/depthwise_template.h"
+
+#define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
+#define FC_WINOGRAD(m)                                                                                     \
+    { FC_NAME(winograd_input_##m), FC_NAME(winograd_output_##m), FC_NAME(winograd_gradient_##m),              \
+      FC_NAME(winograd_weights_##m), FC_NAME(winograd_weights_back_##m) }
+
+static const struct fc_kernels FC_NAME(table) = {
+    .isa = FC_ISA,
+    .dtype = FC_BITS == 32 ? FC_F32 : FC_F64,
+    .lanes = FC_MAX_VECTORS * VL,
+    .vector = VL,
+    .tile_rows = FC_TILE_ROWS,
+    .grad_rows = FC_GRAD_ROWS,
+    .tile = { { FC_EACH_ROWS(FC_ENTRY, 1) }, { FC_EACH_ROWS(FC_ENTRY, 2) } },
+    .grad_tile = { FC_NAME(grad_tile_1), FC_NAME(grad_tile_2) },
+    .pack_row = FC_NAME(pack_row),
+    .unpack_row = FC_NAME(unpack_row),
+    .pack_weights = FC_NAME(pack_weights),
+    .unpack_weights = FC_NAME(unpack_weights),
+    .copy_line = FC_NAME(copy_line),
+    .add = FC_NAME(add),
+    .sum_row = FC_NAME(sum_row),
+    .winograd = { FC_WINOGRAD(2), FC_WINOGRAD(4) },
+    .repair = FC_NAME(repair),
+    .finite = FC_NAME(finite),
+    .depthwise = FC_NAME(depthwise),
+    .depthwise_grad = FC_NAME(depthwise_grad),
+    .peak = FC_NAME(peak),
+};
+#undef FC_ENTRY
+#undef FC_WINOGRAD

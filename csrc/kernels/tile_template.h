@@ -1,0 +1,82 @@
+/* tile_template.h - the micro-kernel: a register tile of MR rows by NV vectors.
+ *
+ *     c[i][v] (+)= sum over runs q and steps k of  a[offset[q] + i*a_row + k*a_step] * b[(q*len + k)*b_step + v]
+ *
+ * Every convolution, in every pass, is this sum. Forward and backward-data: i = pixel, run = one tap of one block of
+ * 16 input channels, k = channel within the block, v = output channels. Winograd: the same with tiles for pixels.
+ * Backward-weights: i = input channel, run = one row of the output, k = pixel, v = output channels.
+ * The arguments are those of struct fc_tile (kernels.h); vector v holds lanes v*VL.. , which lie in block
+ * v*VL/16 of b and c. Every loop over the tile has constant bounds and is unrolled: a compiler keeps an array in
+ * registers only where no loop that touches it is left.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+
+#define LANE(v, block) ((v) * VL / FC_BLOCK * (block) + (v) * VL % FC_BLOCK)
+
+V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const int nv, const ptrdiff_t len,
+                                 const ptrdiff_t a_step, const ptrdiff_t b_step, const ptrdiff_t b_block)
+{
+    v_t acc[FC_TILE_ROWS][FC_MAX_VECTORS];
+    const real *init = t->init, *b = t->b;
+    real *c = t->c;
+    UNROLL for (int i = 0; i < mr; i++) {
+        UNROLL for (int v = 0; v < nv; v++)
+            acc[i][v] = init ? v_load(init + v * VL) : v_load(c + i * t->c_row + LANE(v, t->c_block));
+    }
+    const ptrdiff_t a_row = t->a_row;
+    for (ptrdiff_t q = 0; q < t->runs; q++) {
+        const real *a = (const real *)t->a + t->offset[q];
+        UNROLL_4 for (ptrdiff_t k = 0; k < len; k++, a += a_step, b += b_step) {
+            v_t bv[FC_MAX_VECTORS];
+            UNROLL for (int v = 0; v < nv; v++) bv[v] = v_load(b + LANE(v, b_block));
+            UNROLL for (int i = 0; i < mr; i++) {
+                const v_t ai = v_set1(a[i * a_row]);
+                UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < mr; i++) {
+        UNROLL for (int v = 0; v < nv; v++) v_store(c + i * t->c_row + LANE(v, t->c_block), acc[i][v]);
+    }
+}
+
+/* Runs of one block of channels against packed weights [step][nv * VL]: one kernel for each number of rows. */
+#define FC_TILE(mr, nv)                                                   \
+    static void FC_NAME(tile_##mr##x##nv)(const struct fc_tile *t)          \
+    {                                                                     \
+        FC_NAME(tile_body)(t, mr, nv, FC_BLOCK, 1, nv * VL, FC_BLOCK);      \
+    }
+FC_EACH_ROWS(FC_TILE, 1)
+FC_EACH_ROWS(FC_TILE, 2)
+#undef FC_TILE
+
+/* Runs of pixels against blocked gradients [pixel][16]. */
+static void FC_NAME(grad_tile_1)(const struct fc_tile *t)
+{
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, t->len, t->a_step, FC_BLOCK, t->b_block);
+}
+static void FC_NAME(grad_tile_2)(const struct fc_tile *t)
+{
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, t->len, t->a_step, FC_BLOCK, t->b_block);
+}
+
+static void FC_NAME(tile_largest)(const struct fc_tile *t)
+{
+    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, FC_BLOCK, 1, 2 * VL, FC_BLOCK);
+}
+
+/* The largest tile on operands that stay in the first-level cache. Two operations for each multiply-add. Called through
+ * a volatile pointer, or the compiler would see that nobody looks at the result. */
+static double FC_NAME(peak)(int64_t rounds)
+{
+    enum { RUNS = 16, DEPTH = RUNS * FC_BLOCK, LANES = 2 * VL };
+    static real a[FC_TILE_ROWS * DEPTH], b[DEPTH * LANES];    /* zeros, never written */
+    real c[FC_TILE_ROWS * LANES] = {0};
+    ptrdiff_t offset[RUNS];
+    for (int i = 0; i < RUNS; i++) offset[i] = i * FC_BLOCK;
+    const struct fc_tile t = { .a = a, .a_row = DEPTH, .offset = offset, .runs = RUNS, .b = b, .c = c,
+                               .c_row = LANES, .c_block = FC_BLOCK };
+    const fc_tile_kernel volatile run = FC_NAME(tile_largest);
+    for (int64_t i = 0; i < rounds; i++) run(&t);
+    return 2.0 * (double)rounds * DEPTH * FC_TILE_ROWS * LANES;
+}

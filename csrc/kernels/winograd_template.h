@@ -1,0 +1,281 @@
+/* winograd_template.h - the transforms of Winograd convolution F(m x m, 3 x 3), m = 2 and 4, a = m + 2.
+ *
+ *     Y = A' [ (G g G') . (B' d B) ] A        g: 3 x 3 weights, d: a x a input tile, Y: m x m outputs, . elementwise
+ *
+ * Toom-Cook interpolation at the points 0, +-1 and infinity for m = 2, at 0, +-p, +-q and infinity with p = 5/8,
+ * q = 3/2 for m = 4: every entry of A and B is then a dyadic fraction, exact in either type, and the error is 1.7 times
+ * that of direct summation instead of 4 times with the points 0, +-1, +-2. With M(x) = x (x^2 - p^2)(x^2 - q^2):
+ *
+ *     row of B' for the point s: coefficients of M(x) / (x - s), lowest power first;     last row: those of M
+ *     column of A' for s: 1, s, s^2, s^3;                                                last column: 0 0 0 1
+ *     row of G for s: (1, s, s^2) / product of (s - t) over the other points t;          last row: 0 0 1
+ *
+ * A 2-D transform is the 1-D one on the columns, then on the rows. One vector holds VL channels of one pixel, so there
+ * is nothing to shuffle, and no product with a zero entry, which would turn infinity into NaN where nothing was wrong.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef FC_WINOGRAD_POINTS
+#define FC_WINOGRAD_POINTS
+#define P1 0.625
+#define P2 0.390625              /* p^2 */
+#define P3 0.244140625           /* p^3 */
+#define Q1 1.5
+#define Q2 2.25
+#define Q3 3.375
+#define PQ 0.87890625            /* p^2 q^2 */
+#define PQ_SUM 2.640625          /* p^2 + q^2 */
+#define F_0 (1.0 / PQ)                           /* 1 / f(0) */
+#define F_P (1.0 / (2 * P2 * (P2 - Q2)))         /* 1 / f(+-p) */
+#define F_Q (1.0 / (2 * Q2 * (Q2 - P2)))         /* 1 / f(+-q) */
+enum fc_transform { TO_ELEMENTS, FROM_ELEMENTS, GRADIENT, WEIGHTS, WEIGHTS_BACK };
+#endif
+
+#define K(x) v_set1((real)(x))
+
+/* The 1-D transforms of F(2, 3): B', A', A, G, G'. */
+V_INLINE void FC_NAME(line2)(enum fc_transform kind, const v_t d[], v_t o[])
+{
+    const v_t half = K(0.5);
+    if (kind == TO_ELEMENTS) {
+        o[0] = v_sub(d[2], d[0]);
+        o[1] = v_add(d[2], d[1]);
+        o[2] = v_sub(d[2], d[1]);
+        o[3] = v_sub(d[3], d[1]);
+    } else if (kind == FROM_ELEMENTS) {
+        o[0] = v_add(d[0], v_add(d[1], d[2]));
+        o[1] = v_add(v_sub(d[1], d[2]), d[3]);
+    } else if (kind == GRADIENT) {
+        o[0] = d[0];
+        o[1] = v_add(d[0], d[1]);
+        o[2] = v_sub(d[0], d[1]);
+        o[3] = d[1];
+    } else if (kind == WEIGHTS) {
+        const v_t even = v_mul(half, v_add(d[0], d[2])), odd = v_mul(half, d[1]);
+        o[0] = v_sub(v_zero(), d[0]);
+        o[1] = v_add(even, odd);
+        o[2] = v_sub(even, odd);
+        o[3] = d[2];
+    } else {
+        const v_t even = v_mul(half, v_add(d[1], d[2])), odd = v_mul(half, v_sub(d[1], d[2]));
+        o[0] = v_sub(even, d[0]);
+        o[1] = odd;
+        o[2] = v_add(even, d[3]);
+    }
+}
+
+/* The 1-D transforms of F(4, 3). */
+V_INLINE void FC_NAME(line4)(enum fc_transform kind, const v_t d[], v_t o[])
+{
+    if (kind == TO_ELEMENTS) {
+        const v_t even_p = v_fnma(K(Q2), d[2], d[4]), odd_p = v_mul(K(P1), v_fnma(K(Q2), d[1], d[3]));
+        const v_t even_q = v_fnma(K(P2), d[2], d[4]), odd_q = v_mul(K(Q1), v_fnma(K(P2), d[1], d[3]));
+        o[0] = v_fma(K(PQ), d[0], v_fnma(K(PQ_SUM), d[2], d[4]));
+        o[1] = v_add(even_p, odd_p);
+        o[2] = v_sub(even_p, odd_p);
+        o[3] = v_add(even_q, odd_q);
+        o[4] = v_sub(even_q, odd_q);
+        o[5] = v_fma(K(PQ), d[1], v_fnma(K(PQ_SUM), d[3], d[5]));
+    } else if (kind == FROM_ELEMENTS) {
+        const v_t sum_p = v_add(d[1], d[2]), difference_p = v_sub(d[1], d[2]);
+        const v_t sum_q = v_add(d[3], d[4]), difference_q = v_sub(d[3], d[4]);
+        o[0] = v_add(d[0], v_add(sum_p, sum_q));
+        o[1] = v_fma(K(Q1), difference_q, v_mul(K(P1), difference_p));
+        o[2] = v_fma(K(Q2), sum_q, v_mul(K(P2), sum_p));
+        o[3] = v_add(d[5], v_fma(K(Q3), difference_q, v_mul(K(P3), difference_p)));
+    } else if (kind == GRADIENT) {
+        const v_t even_p = v_fma(K(P2), d[2], d[0]), odd_p = v_fma(K(P3), d[3], v_mul(K(P1), d[1]));
+        const v_t even_q = v_fma(K(Q2), d[2], d[0]), odd_q = v_fma(K(Q3), d[3], v_mul(K(Q1), d[1]));
+        o[0] = d[0];
+        o[1] = v_add(even_p, odd_p);
+        o[2] = v_sub(even_p, odd_p);
+        o[3] = v_add(even_q, odd_q);
+        o[4] = v_sub(even_q, odd_q);
+        o[5] = d[3];
+    } else if (kind == WEIGHTS) {
+        const v_t even_p = v_mul(K(F_P), v_fma(K(P2), d[2], d[0])), odd_p = v_mul(K(F_P * P1), d[1]);
+        const v_t even_q = v_mul(K(F_Q), v_fma(K(Q2), d[2], d[0])), odd_q = v_mul(K(F_Q * Q1), d[1]);
+        o[0] = v_mul(K(F_0), d[0]);
+        o[1] = v_add(even_p, odd_p);
+        o[2] = v_sub(even_p, odd_p);
+        o[3] = v_add(even_q, odd_q);
+        o[4] = v_sub(even_q, odd_q);
+        o[5] = d[2];
+    } else {
+        const v_t sum_p = v_mul(K(F_P), v_add(d[1], d[2])), sum_q = v_mul(K(F_Q), v_add(d[3], d[4]));
+        const v_t difference_p = v_mul(K(F_P * P1), v_sub(d[1], d[2]));
+        o[0] = v_fma(K(F_0), d[0], v_add(sum_p, sum_q));
+        o[1] = v_fma(K(F_Q * Q1), v_sub(d[3], d[4]), difference_p);
+        o[2] = v_add(d[5], v_fma(K(Q2), sum_q, v_mul(K(P2), sum_p)));
+    }
+}
+
+V_INLINE void FC_NAME(line)(const int m, enum fc_transform kind, const v_t d[], v_t o[])
+{
+    if (m == 2) FC_NAME(line2)(kind, d, o);
+    else FC_NAME(line4)(kind, d, o);
+}
+
+/* n_in x n_in vectors, of which `height` x `width` exist and the others are zero -> n_out x n_out in out[row][column]. */
+V_INLINE void FC_NAME(transform)(const int m, enum fc_transform kind, const int n_in, const int n_out, const real *from,
+                                 ptrdiff_t row, ptrdiff_t column, ptrdiff_t height, ptrdiff_t width, v_t out[][6])
+{
+    v_t half[6][6];
+    UNROLL for (int j = 0; j < n_in; j++) {
+        v_t d[6], o[6];
+        UNROLL for (int i = 0; i < n_in; i++) d[i] = i < height && j < width ? v_load(from + i * row + j * column) : v_zero();
+        FC_NAME(line)(m, kind, d, o);
+        UNROLL for (int i = 0; i < n_out; i++) half[i][j] = o[i];
+    }
+    UNROLL for (int i = 0; i < n_out; i++) FC_NAME(line)(m, kind, half[i], out[i]);
+}
+
+V_INLINE void FC_NAME(store_square)(v_t out[][6], const int n, real *to, ptrdiff_t row, ptrdiff_t column)
+{
+    UNROLL for (int i = 0; i < n; i++) {
+        UNROLL for (int j = 0; j < n; j++) v_store(to + i * row + j * column, out[i][j]);
+    }
+}
+
+V_INLINE void FC_NAME(winograd_input)(const struct fc_winograd *w, const int m)
+{
+    const int a = m + 2;
+    for (ptrdiff_t t = 0; t < w->count; t++) {
+        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+            v_t out[6][6];
+            FC_NAME(transform)(m, TO_ELEMENTS, a, a, (const real *)w->from + t * m * FC_BLOCK + lane, w->row, FC_BLOCK, a, a, out);
+            FC_NAME(store_square)(out, a, (real *)w->to + t * FC_BLOCK + lane, a * w->element, w->element);
+        }
+    }
+}
+
+/* y - y is zero for the finite y alone: one sum of them tells whether all are. */
+V_INLINE int FC_NAME(winograd_output)(const struct fc_winograd *w, const void *bias, const int m)
+{
+    const int a = m + 2;
+    v_t doubt = v_zero();
+    for (ptrdiff_t t = 0; t < w->count; t++) {
+        const ptrdiff_t width = w->width - t * m;
+        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+            const v_t b = v_load((const real *)bias + lane);
+            v_t out[6][6];
+            FC_NAME(transform)(m, FROM_ELEMENTS, a, m, (const real *)w->from + t * FC_BLOCK + lane, a * w->element,
+                               w->element, a, a, out);
+            real *to = (real *)w->to + t * m * FC_BLOCK + lane;
+            UNROLL for (int i = 0; i < m; i++) {
+                UNROLL for (int j = 0; j < m; j++) {
+                    const v_t y = v_add(out[i][j], b);
+                    doubt = v_add(doubt, v_sub(y, y));
+                    if (i < w->height && j < width) v_store(to + i * w->row + j * FC_BLOCK, y);
+                }
+            }
+        }
+    }
+    return v_finite(doubt);
+}
+
+V_INLINE void FC_NAME(winograd_gradient)(const struct fc_winograd *w, const int m)
+{
+    const int a = m + 2;
+    for (ptrdiff_t t = 0; t < w->count; t++) {
+        const ptrdiff_t width = w->width - t * m;
+        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+            v_t out[6][6];
+            FC_NAME(transform)(m, GRADIENT, m, a, (const real *)w->from + t * m * FC_BLOCK + lane, w->row, FC_BLOCK,
+                               w->height, width, out);
+            FC_NAME(store_square)(out, a, (real *)w->to + t * FC_BLOCK + lane, a * w->element, w->element);
+        }
+    }
+}
+
+/* 3 x 3 weights, or a x a elements, of `lanes` lanes, `step` apart -> the other. */
+V_INLINE void FC_NAME(winograd_square)(const real *from, ptrdiff_t step, real *to, ptrdiff_t to_step, int64_t lanes,
+                                       const int m, enum fc_transform kind)
+{
+    const int a = m + 2, n_in = kind == WEIGHTS ? 3 : a, n_out = kind == WEIGHTS ? a : 3;
+    for (ptrdiff_t lane = 0; lane < lanes; lane += VL) {
+        v_t out[6][6];
+        FC_NAME(transform)(m, kind, n_in, n_out, from + lane, n_in * step, step, n_in, n_in, out);
+        FC_NAME(store_square)(out, n_out, to + lane, n_out * to_step, to_step);
+    }
+}
+
+static int FC_NAME(finite)(const void *x, int64_t n)
+{
+    v_t doubt = v_zero();
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        const v_t a = v_load((const real *)x + i);
+        doubt = v_add(doubt, v_sub(a, a));
+    }
+    return v_finite(doubt);
+}
+
+/* ---- Repair: the plain sum for a tile in which Winograd's intermediate values were not finite ------------------*/
+
+/* Whether one of the lane's outputs is infinite or not a number. */
+static int FC_NAME(spoilt)(const struct fc_repair *r, int64_t lane)
+{
+    for (int64_t i = 0; i < r->height; i++) {
+        for (int64_t j = 0; j < r->width; j++) {
+            const real y = ((const real *)r->y)[i * r->y_row + j * FC_BLOCK + lane];
+            if (!(y - y == 0)) return 1;
+        }
+    }
+    return 0;
+}
+
+/* The (m + 2) x (m + 2) inputs of one depth; zeros outside the plane. */
+static void FC_NAME(patch)(const struct fc_repair *r, int64_t depth, int m, real patch[6][6])
+{
+    for (int64_t i = 0; i < m + 2; i++) {
+        for (int64_t j = 0; j < m + 2; j++) {
+            const int64_t h = r->row + i, w = r->column + j;
+            const int exists = h >= 0 && h < r->rows && w >= 0 && w < r->columns;
+            patch[i][j] = exists ? ((const real *)r->x)[depth * r->x_depth + h * r->x_row + w * r->x_column] : 0;
+        }
+    }
+}
+
+static void FC_NAME(repair)(const struct fc_repair *r, int m)
+{
+    int64_t spoilt[FC_BLOCK], count = 0;
+    real sum[FC_BLOCK][4][4], patch[6][6];
+    for (int64_t lane = 0; lane < r->lanes; lane++) {
+        if (!FC_NAME(spoilt)(r, lane)) continue;
+        for (int i = 0; i < 16; i++) sum[count][i / 4][i % 4] = ((const real *)r->bias)[lane];
+        spoilt[count++] = lane;
+    }
+    for (int64_t depth = 0; depth < r->depths && count; depth++) {
+        FC_NAME(patch)(r, depth, m, patch);
+        for (int64_t k = 0; k < count; k++) {
+            const real *w = (const real *)r->w + spoilt[k] * r->w_lane + depth * r->w_depth;
+            for (int tap = 0; tap < 9; tap++)
+                for (int i = 0; i < m; i++)
+                    for (int j = 0; j < m; j++)
+                        sum[k][i][j] += patch[i + tap / 3][j + tap % 3] * w[tap / 3 * r->w_row + tap % 3 * r->w_column];
+        }
+    }
+    for (int64_t k = 0; k < count; k++)
+        for (int64_t i = 0; i < r->height; i++)
+            for (int64_t j = 0; j < r->width; j++)
+                ((real *)r->y)[i * r->y_row + j * FC_BLOCK + spoilt[k]] = sum[k][i][j];
+}
+
+#define FC_WINOGRAD(m)                                                                                               \
+    static void FC_NAME(winograd_input_##m)(const struct fc_winograd *w) { FC_NAME(winograd_input)(w, m); }           \
+    static int FC_NAME(winograd_output_##m)(const struct fc_winograd *w, const void *bias)                            \
+    {                                                                                                                \
+        return FC_NAME(winograd_output)(w, bias, m);                                                                   \
+    }                                                                                                                \
+    static void FC_NAME(winograd_gradient_##m)(const struct fc_winograd *w) { FC_NAME(winograd_gradient)(w, m); }      \
+    static void FC_NAME(winograd_weights_##m)(const void *w, ptrdiff_t tap, void *u, ptrdiff_t element, int64_t lanes) \
+    {                                                                                                                \
+        FC_NAME(winograd_square)(w, tap, u, element, lanes, m, WEIGHTS);                                               \
+    }                                                                                                                \
+    static void FC_NAME(winograd_weights_back_##m)(const void *u, ptrdiff_t element, void *w, ptrdiff_t tap, int64_t lanes) \
+    {                                                                                                                \
+        FC_NAME(winograd_square)(u, element, w, tap, lanes, m, WEIGHTS_BACK);                                          \
+    }
+FC_WINOGRAD(2)
+FC_WINOGRAD(4)
+#undef FC_WINOGRAD
+#undef K

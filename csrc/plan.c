@@ -1,0 +1,93 @@
+/* plan.c - policy: which algorithm, with how much memory, on how many threads. A pure function of problem, level, caches.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "conv/conv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double CYCLES_PER_SECOND = 3.0e9;    /* only turns predicted cycles into a time of the right order */
+
+/* Panels of packed weights for the algorithms that pack. */
+static size_t packed_bytes(const fc_conv_plan *plan)
+{
+    return plan->algorithm->packer ? fc_packed_bytes(plan, plan->algorithm->packer->steps) : 0;
+}
+
+static int is_named(const struct fc_algorithm *a, fc_algorithm_name name)
+{
+    const int winograd = a->name == FC_WINOGRAD_2 || a->name == FC_WINOGRAD_4;
+    return name == FC_AUTO || a->name == name || (name == FC_WINOGRAD && winograd);
+}
+
+static void explain(fc_conv_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void explain(fc_conv_plan *plan, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(plan->reason, sizeof plan->reason, format, arguments);
+    va_end(arguments);
+}
+
+/* The cost of one image under `a`, or a negative number, with plan->reason, where it does not apply. */
+static double cost(fc_conv_plan *plan, const struct fc_algorithm *a)
+{
+    plan->algorithm = a;
+    const char *refusal = a->refuses(plan);
+    if (refusal) {
+        explain(plan, "%s", refusal);
+        return -1;
+    }
+    plan->workspace = a->workspace(plan);
+    if (!plan->workspace) {
+        explain(plan, "its smallest piece needs more than %d MiB of scratch memory", FC_WORKSPACE_LIMIT >> 20);
+        return -1;
+    }
+    return a->cycles(plan);
+}
+
+/* "winograd F(4x4,3x3): predicted 3.1 times faster than direct blocked", or why nothing else was possible. */
+static void explain_choice(fc_conv_plan *plan, double best, const struct fc_algorithm *second, double second_best, int forced)
+{
+    if (forced) explain(plan, "asked for");
+    else if (!second) explain(plan, "the only one that applies");
+    else explain(plan, "predicted %.2g times as fast as %s", second_best / best, second->label);
+}
+
+fc_status fc_conv_plan_init(fc_conv_plan *plan, const fc_conv *problem, fc_pass pass, fc_algorithm_name name, int strict)
+{
+    *plan = (fc_conv_plan){ .problem = *problem, .pass = pass, .kernels = fc_kernels_active(problem->dtype) };
+    /* one image decides: the same image must give the same bits in any batch */
+    plan->problem.batch = 1;
+    const struct fc_algorithm *best = NULL, *second = NULL;
+    double best_cost = 0, second_cost = 0;
+    for (int i = 0; i < FC_ALGORITHM_COUNT; i++) {
+        const struct fc_algorithm *a = fc_algorithms[i];
+        if (!is_named(a, name) || (strict && name == FC_AUTO && strcmp(a->label, "winograd") == 0)) continue;
+        const double cycles = cost(plan, a);
+        if (cycles < 0) continue;
+        if (!best || cycles < best_cost) {
+            if (best && strcmp(best->label, a->label)) second = best, second_cost = best_cost;
+            best = a;
+            best_cost = cycles;
+        } else if (strcmp(best->label, a->label) && (!second || cycles < second_cost)) {
+            second = a;
+            second_cost = cycles;
+        }
+    }
+    if (!best) return FC_UNSUPPORTED;
+    plan->problem.batch = problem->batch;
+    plan->algorithm = best;
+    plan->workspace = fc_align(best->workspace(plan));
+    plan->packed = packed_bytes(plan);
+    plan->seconds = (double)problem->batch * best_cost / CYCLES_PER_SECOND;
+    explain_choice(plan, best_cost, second, second_cost, name != FC_AUTO);
+    return FC_OK;
+}
+
+int fc_threads_for(double seconds, int max_threads)
+{
+    const double pieces = seconds / 20e-6;
+    return pieces < 2 ? 1 : pieces < max_threads ? (int)pieces : max_threads;
+}

@@ -1,0 +1,386 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=False
+"""The only Cython: arrays to tensors, one crossing into C for each pass, status to exception. See _core.pyi."""
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
+
+import os
+import threading
+
+import numpy as np
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() nogil
+    unsigned long PyThread_get_thread_ident() nogil
+
+cdef extern from "fastconv.h" nogil:
+    ctypedef enum fc_status:
+        FC_OK, FC_INVALID, FC_UNSUPPORTED, FC_OVERFLOW, FC_NO_MEMORY, FC_INTERRUPTED
+    ctypedef enum fc_dtype:
+        FC_F32, FC_F64
+    ctypedef enum fc_pass:
+        FC_FORWARD, FC_BACKWARD_DATA, FC_BACKWARD_WEIGHTS
+    ctypedef enum fc_algorithm_name:
+        FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD, FC_WINOGRAD_2, FC_WINOGRAD_4
+    ctypedef enum fc_pool_kind:
+        FC_MAX_POOL, FC_AVG_POOL
+    ctypedef struct fc_tensor:
+        void *data
+        ptrdiff_t batch, channel
+        ptrdiff_t space[3]
+    ctypedef struct fc_conv:
+        fc_dtype dtype
+        int64_t batch, groups, in_channels, out_channels
+        int64_t out[3]
+        int64_t stride[3]
+        int64_t dilation[3]
+        int64_t kernel[3]
+        int64_t pad_lo[3]
+        int64_t pad_hi[3]
+        int64_t input "in"[3]
+    ctypedef struct fc_conv_plan:
+        fc_conv problem
+        size_t workspace, packed
+        double seconds
+        const char *reason
+    ctypedef struct fc_conv_data:
+        fc_tensor x, y
+        void *weight
+        const void *bias
+        void *packed
+        void *workspace
+        int threads
+    ctypedef struct fc_pool:
+        fc_dtype dtype
+        fc_pool_kind kind
+        int64_t batch, channels
+        int64_t input "in"[3]
+        int64_t kernel[3]
+        int64_t stride[3]
+        int64_t dilation[3]
+        int64_t pad_lo[3]
+        int64_t pad_hi[3]
+        int ceil_mode, count_include_pad
+        int64_t divisor
+        int64_t out[3]
+    ctypedef struct fc_pool_plan:
+        fc_pool problem
+        size_t workspace
+        double seconds
+    ctypedef struct fc_pool_data:
+        fc_tensor x, y, indices
+        void *workspace
+        int threads
+    ctypedef struct fc_caches:
+        size_t l1, l2, l3
+
+    fc_status fc_conv_init(fc_conv *)
+    double fc_conv_macs(const fc_conv *)
+    fc_status fc_conv_plan_init(fc_conv_plan *, const fc_conv *, fc_pass, fc_algorithm_name, int strict)
+    const char *fc_conv_plan_algorithm(const fc_conv_plan *)
+    const char *fc_conv_plan_variant(const fc_conv_plan *)
+    fc_status fc_conv_pack(const fc_conv_plan *, const fc_conv_data *)
+    fc_status fc_conv_run(const fc_conv_plan *, const fc_conv_data *)
+    int fc_threads_for(double seconds, int max_threads)
+    size_t fc_sum_workspace(fc_dtype)
+    fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
+    const char *fc_isa_name(int)
+    int fc_isa_supported(int)
+    const char *fc_isa_active()
+    fc_status fc_isa_force(const char *)
+    fc_caches fc_cache_sizes()
+    double fc_peak_seconds(fc_dtype, double *)
+    void *fc_alloc(size_t)
+    void fc_free(void *)
+    void fc_set_interrupt(int (*)() noexcept nogil)
+
+cdef dict PASSES = {"forward": FC_FORWARD, "backward_data": FC_BACKWARD_DATA, "backward_weights": FC_BACKWARD_WEIGHTS}
+cdef dict ALGORITHMS = {
+    "auto": FC_AUTO, "direct": FC_DIRECT, "im2col": FC_IM2COL, "winograd": FC_WINOGRAD,
+    "winograd2": FC_WINOGRAD_2, "winograd4": FC_WINOGRAD_4,    # one of the two, for tests and measurements
+}
+cdef dict DTYPES = {"f4": FC_F32, "float32": FC_F32, "f8": FC_F64, "float64": FC_F64}
+
+cdef int num_threads = 1
+
+
+# ---- Ctrl-C: asked for by the thread that computes, if it is the one Python handles signals in ----------------------
+
+cdef unsigned long main_thread = 0
+
+
+cdef int signals_pending() noexcept with gil:
+    return PyErr_CheckSignals()
+
+
+cdef int interrupted() noexcept nogil:
+    return signals_pending() if PyThread_get_thread_ident() == main_thread else 0
+
+
+def _remember_main_thread():
+    global main_thread
+    main_thread = threading.main_thread().ident
+
+
+_remember_main_thread()
+os.register_at_fork(after_in_child=_remember_main_thread)
+fc_set_interrupt(interrupted)
+
+
+cdef int raise_pending() except -1:
+    return -1    # with the exception that signals_pending() left
+
+
+cdef int check(fc_status status) except -1:
+    if status == FC_OK:
+        return 0
+    if status == FC_INTERRUPTED:
+        raise_pending()
+    if status == FC_OVERFLOW:
+        raise OverflowError("an array of this problem would have more than 2**63 - 1 bytes")
+    if status == FC_NO_MEMORY:
+        raise MemoryError("no memory for scratch buffers")
+    raise ValueError("the extents of the problem are out of range or contradict each other")
+
+
+# ---- Scratch memory: kept for the next call, because fresh pages cost more than small convolutions ------------------
+
+cdef size_t KEEP_BYTES = 64 << 20
+cdef size_t kept_bytes = 0
+cdef list kept = []
+
+
+cdef class Scratch:
+    cdef void *memory
+    cdef size_t bytes
+
+    def __dealloc__(self):
+        fc_free(self.memory)
+
+
+cdef Scratch borrow(size_t bytes):
+    global kept_bytes
+    cdef Scratch scratch
+    cdef Py_ssize_t i
+    for i in range(len(kept) - 1, -1, -1):
+        scratch = <Scratch>kept[i]
+        if scratch.bytes >= bytes:
+            del kept[i]
+            kept_bytes -= scratch.bytes
+            return scratch
+    scratch = Scratch.__new__(Scratch)
+    scratch.bytes = bytes
+    scratch.memory = fc_alloc(bytes)
+    if scratch.memory == NULL:
+        raise MemoryError(f"no memory for {bytes} bytes of scratch buffers")
+    return scratch
+
+
+cdef void give_back(Scratch scratch):
+    global kept_bytes
+    while kept and kept_bytes + scratch.bytes > KEEP_BYTES:
+        kept_bytes -= (<Scratch>kept.pop(0)).bytes
+    if scratch.bytes <= KEEP_BYTES:
+        kept.append(scratch)
+        kept_bytes += scratch.bytes
+
+
+# ---- Arrays to tensors ----------------------------------------------------------------------------------------------
+
+cdef class View:
+    """A held buffer: the array stays alive and keeps its size while the GIL is released."""
+    cdef Py_buffer buffer
+    cdef bint held
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.buffer)
+
+
+cdef View hold(object array, int flags):
+    cdef View view = View.__new__(View)
+    PyObject_GetBuffer(array, &view.buffer, flags)
+    view.held = True
+    return view
+
+
+cdef fc_tensor tensor(View view, bint channels_last):
+    """An array of 3 to 5 axes, (N, C, spatial...) or (N, spatial..., C)."""
+    cdef Py_buffer *b = &view.buffer
+    cdef int spatial = b.ndim - 2, axis
+    cdef fc_tensor t
+    t.data = b.buf
+    t.batch = b.strides[0] // b.itemsize
+    t.channel = b.strides[b.ndim - 1 if channels_last else 1] // b.itemsize
+    for axis in range(3):
+        t.space[axis] = 0
+    for axis in range(spatial):
+        t.space[3 - spatial + axis] = b.strides[axis + (1 if channels_last else 2)] // b.itemsize
+    return t
+
+
+cdef int fill(int64_t *to, tuple values) except -1:
+    for axis in range(3):
+        to[axis] = values[axis]
+    return 0
+
+
+cdef tuple triple(const int64_t *v):
+    return (v[0], v[1], v[2])
+
+
+# ---- Convolution ----------------------------------------------------------------------------------------------------
+
+cdef class ConvPlan:
+    cdef fc_conv_plan plan
+
+    def __init__(self, str pass_, str dtype, int64_t batch, int64_t in_channels, int64_t out_channels, int64_t groups,
+                 tuple input_size, tuple kernel_size, tuple stride, tuple dilation, tuple pad_lo, tuple pad_hi,
+                 str algorithm="auto", bint strict=False):
+        cdef fc_conv p
+        p.dtype = DTYPES[dtype]
+        p.batch = batch
+        p.groups = groups
+        p.in_channels = in_channels
+        p.out_channels = out_channels
+        fill(p.input, input_size)
+        fill(p.kernel, kernel_size)
+        fill(p.stride, stride)
+        fill(p.dilation, dilation)
+        fill(p.pad_lo, pad_lo)
+        fill(p.pad_hi, pad_hi)
+        check(fc_conv_init(&p))
+        if fc_conv_plan_init(&self.plan, &p, PASSES[pass_], ALGORITHMS[algorithm], strict) != FC_OK:
+            raise ValueError(f"algorithm={algorithm!r} does not apply: {self.plan.reason.decode()}")
+
+    @property
+    def output_size(self):
+        return triple(self.plan.problem.out)
+
+    @property
+    def algorithm(self):
+        return fc_conv_plan_algorithm(&self.plan).decode()
+
+    @property
+    def variant(self):
+        return fc_conv_plan_variant(&self.plan).decode()
+
+    @property
+    def reason(self):
+        return self.plan.reason.decode()
+
+    @property
+    def multiply_accumulates(self):
+        return int(fc_conv_macs(&self.plan.problem))
+
+    @property
+    def workspace_bytes(self):
+        return self.plan.workspace
+
+    @property
+    def packed_bytes(self):
+        return self.plan.packed
+
+    cdef int run(self, View x, View y, View weight, View bias, bint channels_last) except -1:
+        cdef fc_conv_data data
+        data.x = tensor(x, channels_last)
+        data.y = tensor(y, channels_last)
+        data.weight = weight.buffer.buf
+        data.bias = bias.buffer.buf if bias is not None else NULL
+        data.threads = fc_threads_for(self.plan.seconds, num_threads)
+        cdef Scratch scratch = borrow(self.plan.packed + data.threads * self.plan.workspace)
+        data.packed = scratch.memory
+        data.workspace = <char *>scratch.memory + self.plan.packed
+        cdef fc_status status
+        with nogil:
+            status = fc_conv_pack(&self.plan, &data)
+            if status == FC_OK:
+                status = fc_conv_run(&self.plan, &data)
+        give_back(scratch)
+        return check(status)
+
+    def forward(self, x, weight, bias, out, bint channels_last):
+        self.run(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), contiguous(weight),
+                 contiguous(bias) if bias is not None else None, channels_last)
+
+    def backward_data(self, grad_output, weight, out, bint channels_last):
+        self.run(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), contiguous(weight), None,
+                 channels_last)
+
+    def backward_weights(self, grad_output, x, out, bint channels_last):
+        self.run(hold(x, PyBUF_STRIDES), hold(grad_output, PyBUF_STRIDES),
+                 hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), None, channels_last)
+
+
+cdef View contiguous(array):
+    return hold(np.ascontiguousarray(array), PyBUF_C_CONTIGUOUS)
+
+
+def sum_channels(grad_output, out, bint channels_last):
+    cdef View t = hold(grad_output, PyBUF_STRIDES), sums = hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+    cdef fc_tensor y = tensor(t, channels_last)
+    cdef fc_dtype dtype = FC_F32 if t.buffer.itemsize == 4 else FC_F64
+    cdef int64_t space[3]
+    cdef int axis, spatial = t.buffer.ndim - 2
+    cdef int64_t batch = t.buffer.shape[0], channels = t.buffer.shape[t.buffer.ndim - 1 if channels_last else 1]
+    for axis in range(3):
+        space[axis] = 1 if axis < 3 - spatial else t.buffer.shape[axis - 3 + spatial + (1 if channels_last else 2)]
+    cdef int threads = fc_threads_for(1e-9 * batch * channels * space[0] * space[1] * space[2], num_threads)
+    cdef Scratch scratch = borrow(threads * fc_sum_workspace(dtype))
+    cdef fc_status status
+    with nogil:
+        status = fc_sum_channels(dtype, batch, channels, space, &y, sums.buffer.buf, scratch.memory, threads)
+    give_back(scratch)
+    check(status)
+
+
+# ---- The machine ----------------------------------------------------------------------------------------------------
+
+def isa():
+    return fc_isa_active().decode()
+
+
+def isa_levels():
+    cdef int i = 0
+    levels = []
+    while fc_isa_name(i) != NULL:
+        levels.append((fc_isa_name(i).decode(), bool(fc_isa_supported(i))))
+        i += 1
+    return levels
+
+
+def set_isa(str name not None):
+    cdef fc_status status = fc_isa_force(name.encode())
+    if status == FC_OK:
+        return
+    known = ", ".join(f"{level!r}" for level, supported in isa_levels() if supported)
+    what = "is no instruction-set level" if status == FC_INVALID else "is not supported by this CPU"
+    raise ValueError(f"name: {name!r} {what}; expected one of {known}")
+
+
+def get_num_threads():
+    return num_threads
+
+
+def set_num_threads(int n):
+    global num_threads
+    if n < 1:
+        raise ValueError(f"n: got {n}, expected at least 1")
+    num_threads = n
+
+
+def cache_sizes():
+    cdef fc_caches c = fc_cache_sizes()
+    return (c.l1, c.l2, c.l3)
+
+
+def measure_peak(str dtype, double seconds=0.02):
+    cdef double flops = 0, best = 0, spent = 0, time
+    cdef fc_dtype kind = DTYPES[dtype]
+    while spent < seconds:
+        with nogil:
+            time = fc_peak_seconds(kind, &flops)
+        spent += time
+        best = max(best, flops / time)
+    return best
