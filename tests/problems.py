@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import isqrt, prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -131,6 +131,9 @@ class PoolProblem:
             kernel_size=self.kernel, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
         )
         return shared | {"dilation": self.dilation} if kind == "max" else shared
+
+
+Problem = TypeVar("Problem", ConvProblem, PoolProblem)
 
 
 class ConvArrays(NamedTuple):
@@ -316,29 +319,27 @@ def _conv_of_line(line: dict[str, Any], sizes: list[int], outputs: list[int]) ->
     axes = _two_axes(line, sizes, outputs)
     if axes is None:
         return None
-    size, kernel, stride, dilation, pad_lo, pad_hi, _ = zip(*axes, strict=True)
+    size, kernel, stride, dilation, pad_lo, pad_hi, counts = zip(*axes, strict=True)
     padding = (pad_lo[0], pad_hi[0]), (pad_lo[1], pad_hi[1])
-    return ConvProblem(
-        line["N"],
-        line["groups"],
-        line["C"],
-        line["K"],
-        *size,
-        kernel,
-        stride,
-        dilation,
-        padding,
-        line["name"],
-    )
+    channels = line["groups"], line["C"], line["K"]
+    problem = ConvProblem(line["N"], *channels, *size, kernel, stride, dilation, padding, line["name"])
+    return _checked(problem, counts)
 
 
 def _pool_of_line(line: dict[str, Any]) -> PoolProblem | None:
     axes = _two_axes(line, line["I"], line["O"])
     if axes is None or any(max(a.pad_lo, a.pad_hi) > (a.dilation * (a.kernel - 1) + 1) // 2 for a in axes):
         return None
-    size, kernel, stride, dilation, pad_lo, pad_hi, _ = zip(*axes, strict=True)
+    size, kernel, stride, dilation, pad_lo, pad_hi, counts = zip(*axes, strict=True)
     padding = (pad_lo[0], pad_hi[0]), (pad_lo[1], pad_hi[1])
-    return PoolProblem(line["N"], line["C"], *size, kernel, stride, padding, dilation, name=line["name"])
+    problem = PoolProblem(line["N"], line["C"], *size, kernel, stride, padding, dilation, name=line["name"])
+    return _checked(problem, counts)
+
+
+def _checked(problem: Problem, outputs: Pair) -> Problem:
+    if problem.output_size != outputs:
+        raise ValueError(f"read as {problem}, but the corpus has outputs {outputs}")
+    return problem
 
 
 class _Axis(NamedTuple):

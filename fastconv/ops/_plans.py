@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+import numpy as np
+
 #: Entries are a few hundred bytes. A network has fewer distinct calls; a stream of ever-changing image sizes
 #: starts over here, and pays for planning anyway.
 LIMIT = 1024
@@ -45,9 +47,12 @@ def add(canonical: Hashable, build: Callable[[], Call]) -> Call:
         return call
 
 
-def alias(key: Hashable | None, canonical: Hashable) -> None:
-    """Let `find` answer key, if there is one, with the call of the canonical key, if that is still kept."""
-    if key is None:
+def alias(key: tuple[Hashable, ...] | None, canonical: Hashable) -> None:
+    """Let `find` answer key, if there is one, with the call of the canonical key, if that is still kept.
+
+    Not for arrays of foreign byte order: those must go through the gate, which copies them, every time.
+    """
+    if key is None or any(isinstance(part, np.dtype) and not part.isnative for part in key):
         return
     with _lock:
         call = _calls.get(canonical)

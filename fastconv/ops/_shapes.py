@@ -6,7 +6,8 @@ bounded. The output size has one home, the plan's `output_size`; what is derived
 not know: layouts, the words for padding, and whether each window reads the input at all.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeGuard
 
 from fastconv.errors import ShapeError
 from fastconv.ops._check import MAX_EXTENT, Shape, integer, pair, shown
@@ -95,12 +96,20 @@ def _padding(value: object, size: Pair, kernel: Pair, stride: Pair, dilation: Pa
         vertical, horizontal = (
             _padding_of_word(value, size[i], dilation[i] * (kernel[i] - 1) + 1, stride[i]) for i in (0, 1)
         )
-    elif isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], (tuple, list)):
+    elif _is_nested(value):
         vertical, horizontal = pair("padding[0]", value[0], 0), pair("padding[1]", value[1], 0)
     else:
         both = pair("padding", value, 0)
         vertical, horizontal = (both[0], both[0]), (both[1], both[1])
     return (vertical[0], horizontal[0]), (vertical[1], horizontal[1])
+
+
+def _is_nested(value: object) -> TypeGuard[Sequence[object]]:
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(v, (tuple, list)) for v in value)
+    )
 
 
 def _padding_of_word(word: str, size: int, effective: int, stride: int) -> Pair:

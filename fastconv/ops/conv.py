@@ -116,7 +116,7 @@ def conv2d(
     ):
         key = (
             "conv2d", x.shape, x.dtype, weight.shape, weight.dtype,
-            None if bias is None else (bias.shape, bias.dtype),
+            None if bias is None else bias.shape, None if bias is None else bias.dtype,
             stride, padding, dilation, groups, padding_mode, layout, algorithm, current.get(),
         )  # fmt: skip
         call = _plans.find(key)
@@ -237,6 +237,8 @@ class _Problem(NamedTuple):
                 pass_, self.dtype, max(self.batch, 1), self.channels, self.out_channels, self.groups,
                 *self.geometry.three_axes(), algorithm, strict,
             )  # fmt: skip
+        except OverflowError:
+            raise OverflowError(f"the output or its sums are too large for 64-bit sizes: {self}") from None
         except ValueError as error:
             if algorithm == "auto":
                 raise
@@ -248,7 +250,7 @@ class _Problem(NamedTuple):
 
 
 def _check_forward(
-    key: Hashable | None,
+    key: tuple[Hashable, ...] | None,
     x: Array,
     weight: Array,
     bias: Array | None,
@@ -271,7 +273,7 @@ def _check_forward(
 
 
 def _check_backward(
-    key: Hashable | None,
+    key: tuple[Hashable, ...] | None,
     grad_output: Array,
     x: Array,
     weight: Array,

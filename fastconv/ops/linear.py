@@ -48,7 +48,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     ):
         key = (
             "linear", x.shape, x.dtype, weight.shape, weight.dtype,
-            None if bias is None else (bias.shape, bias.dtype),
+            None if bias is None else bias.shape, None if bias is None else bias.dtype,
         )  # fmt: skip
         call = _plans.find(key)
     if call is None:
@@ -137,7 +137,7 @@ class _Problem(NamedTuple):
 
 
 def _check_forward(
-    key: Hashable | None, x: Array, weight: Array, bias: Array | None
+    key: tuple[Hashable, ...] | None, x: Array, weight: Array, bias: Array | None
 ) -> tuple[Array, Array, Array | None, Any]:
     """The arrays as the core can read them, and the call for them."""
     x, weight = float_array("x", x), float_array("weight", weight)
@@ -154,7 +154,7 @@ def _check_forward(
 
 
 def _check_backward(
-    key: Hashable | None, grad_output: Array, x: Array, weight: Array, needs: object
+    key: tuple[Hashable, ...] | None, grad_output: Array, x: Array, weight: Array, needs: object
 ) -> tuple[Array, Array, Array, Any]:
     """The arrays as the core can read them, and the call for them."""
     grad_output = float_array("grad_output", grad_output)

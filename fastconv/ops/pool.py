@@ -146,7 +146,7 @@ def max_pool2d(
         x = float_array("x", x)
         return_indices = flag("return_indices", return_indices)
         windows = (kernel_size, stride, padding, dilation)
-        problem = _check_problem("max", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
+        problem = _check_problem("max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
         call = _forward_call(key, problem)
     run, shape, dtype, channels_last = call
     y = _empty(shape, dtype)
@@ -159,7 +159,7 @@ def max_pool2d(
 
 
 def max_pool2d_backward(
-    grad_output: Array, indices: Array, input_size: tuple[int, int, int, int], *, layout: str = "NCHW"
+    grad_output: Array, indices: Array, input_size: Shape, *, layout: str = "NCHW"
 ) -> Array:
     """The gradient of sum(grad_output * max_pool2d(x, ...)) with respect to x.
 
@@ -246,7 +246,7 @@ def avg_pool2d(
         x = float_array("x", x)
         windows = (kernel_size, stride, padding, 1)
         problem = _check_problem(
-            "avg", x.shape, x.dtype.name, windows, ceil_mode, count_include_pad, divisor_override, layout
+            "avg", "x", x.shape, x.dtype.name, windows, ceil_mode, count_include_pad, divisor_override, layout
         )
         call = _forward_call(key, problem)
     run, shape, dtype, channels_last = call
@@ -257,7 +257,7 @@ def avg_pool2d(
 
 def avg_pool2d_backward(
     grad_output: Array,
-    input_size: tuple[int, int, int, int],
+    input_size: Shape,
     kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
     padding: Padding = 0,
@@ -301,6 +301,7 @@ def avg_pool2d_backward(
         windows = (kernel_size, stride, padding, 1)
         problem = _check_problem(
             "avg",
+            "input_size",
             shape,
             grad_output.dtype.name,
             windows,
@@ -336,10 +337,13 @@ class _Problem(NamedTuple):
 
     def plan(self) -> _core.PoolPlan:
         """The core's plan; of a batch of one for an empty batch, which is checked and not run."""
-        return _core.PoolPlan(
-            self.kind, self.dtype, max(self.batch, 1), self.channels, *self.geometry.three_axes(),
-            self.ceil_mode, self.count_include_pad, self.divisor,
-        )  # fmt: skip
+        try:
+            return _core.PoolPlan(
+                self.kind, self.dtype, max(self.batch, 1), self.channels, *self.geometry.three_axes(),
+                self.ceil_mode, self.count_include_pad, self.divisor,
+            )  # fmt: skip
+        except OverflowError:
+            raise OverflowError(f"the output is too large for 64-bit sizes: {self}") from None
 
     def output_shape(self, plan: _core.PoolPlan) -> Shape:
         _, height, width = plan.output_size
@@ -348,6 +352,7 @@ class _Problem(NamedTuple):
 
 def _check_problem(
     kind: Literal["max", "avg"],
+    name: str,
     shape: Shape,
     dtype: str,
     windows: tuple[object, object, object, object],
@@ -356,9 +361,9 @@ def _check_problem(
     divisor: object,
     layout: object,
 ) -> _Problem:
-    """windows: kernel_size, stride, padding and dilation."""
+    """name: the argument that shape is of. windows: kernel_size, stride, padding and dilation."""
     layout = word("layout", layout, LAYOUTS)
-    batch, channels, size = image_axes("x", shape, layout)
+    batch, channels, size = image_axes(name, shape, layout)
     ceil_mode = flag("ceil_mode", ceil_mode)
     count_include_pad = flag("count_include_pad", count_include_pad)
     divisor = _divisor(divisor)
@@ -376,7 +381,7 @@ def _divisor(value: object) -> int:
     return number
 
 
-def _forward_call(key: Hashable | None, problem: _Problem) -> _Call:
+def _forward_call(key: tuple[Hashable, ...] | None, problem: _Problem) -> _Call:
     def build() -> _Call:
         plan = problem.plan()
         shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
@@ -389,7 +394,9 @@ def _forward_call(key: Hashable | None, problem: _Problem) -> _Call:
     return call
 
 
-def _backward_call(key: Hashable | None, problem: _Problem, grad_output: Shape, shape: Shape) -> Any:
+def _backward_call(
+    key: tuple[Hashable, ...] | None, problem: _Problem, grad_output: Shape, shape: Shape
+) -> Any:
     def build() -> tuple[Any, Shape, np.dtype[Any], bool, Shape]:
         plan = problem.plan()
         dtype = np.dtype(problem.dtype)
@@ -405,7 +412,7 @@ def _backward_call(key: Hashable | None, problem: _Problem, grad_output: Shape, 
 
 
 def _check_scatter(
-    key: Hashable | None, grad_output: Array, indices: Array, input_size: object, layout: object
+    key: tuple[Hashable, ...] | None, grad_output: Array, indices: Array, input_size: object, layout: object
 ) -> tuple[Array, Array, tuple[Shape, np.dtype[Any], bool]]:
     """The arrays of max_pool2d_backward as the core can read them, and (shape of x, dtype, channels_last)."""
     grad_output, indices = float_array("grad_output", grad_output), index_array("indices", indices)
