@@ -4,6 +4,8 @@
 `measure` takes the numbers; `table` and `reasons` make text of them.
 """
 
+from __future__ import annotations  # the types of _core exist for the type checker only
+
 import copy
 import math
 import statistics
