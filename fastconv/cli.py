@@ -90,5 +90,5 @@ def _reader_has_gone() -> int:
     return FAILURE
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"fastconv: warning: {message}", file=sys.stderr)

@@ -13,6 +13,7 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,10 +168,10 @@ def _time_layer(call: Call, needs_data: bool) -> tuple[float, float | None]:
     gradient = fastconv.tensor(np.ones_like(call.output))
     forward, backward = [], []
     for _ in range(REPEATS):
-        seconds, y = _timed(lambda: call.layer(x))
+        seconds, y = _timed(partial(call.layer, x))
         forward.append(seconds)
         if y.requires_grad:
-            backward.append(_timed(lambda y=y: y.backward(gradient))[0])
+            backward.append(_timed(partial(y.backward, gradient))[0])
     return statistics.median(forward), statistics.median(backward) if backward else None
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -33,6 +33,9 @@ DPI = 150
 # Okabe and Ito's blue and vermilion.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 STYLE = {
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,  # inches
+    "figure.constrained_layout.h_pad": 0.1,
     "font.size": 15,
     "axes.titlesize": 18,
     "figure.titlesize": 20,
@@ -67,11 +70,8 @@ def _styled(make: Callable[Parameters, "Figure"]) -> Callable[Parameters, "Figur
     return styled
 
 
-def _figure(width: float, height: float, title: str) -> "Figure":
-    figure: Figure = require("matplotlib.figure", extra="demo").Figure(
-        figsize=(width, height), dpi=DPI, layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
+def _figure(title: str) -> "Figure":
+    figure: Figure = require("matplotlib.figure", extra="demo").Figure(figsize=SLIDE, dpi=DPI)
     figure.suptitle(title)
     return figure
 
@@ -88,7 +88,7 @@ def save(figure: "Figure", path: str | Path) -> None:
 @_styled
 def curves(history: Sequence[Epoch], title: str) -> "Figure":
     """Loss and accuracy by epoch, on the images learnt from and on those held out."""
-    figure = _figure(*SLIDE, title)
+    figure = _figure(title)
     loss, accuracy = figure.subplots(1, 2)
     _draw_curves(loss, history, [e.loss for e in history], [e.test_loss for e in history])
     loss.set(title="Loss", ylabel="mean cross entropy (nats)", yscale="log")
@@ -96,7 +96,7 @@ def curves(history: Sequence[Epoch], title: str) -> "Figure":
     percent = [100 * e.accuracy for e in history], [100 * e.test_accuracy for e in history]
     _draw_curves(accuracy, history, *percent)
     accuracy.set(title="Accuracy", ylabel="images classified correctly (%)")
-    accuracy.legend(loc="lower right")
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -104,16 +104,19 @@ def _draw_curves(axes: "Axes", history: Sequence[Epoch], learnt: list[float], he
     epochs = [e.number for e in history]
     axes.plot(epochs, learnt, "o--", color=BLUE, label="training images, while learning")
     axes.plot(epochs, held_out, "s-", color=VERMILION, label="held-out images")
-    axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+    axes.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _plain_numbers(axes: "Axes") -> None:
     """Label a logarithmic axis 0.05, 0.1, 0.2 instead of with powers of ten."""
-    ticker = require("matplotlib.ticker", extra="demo")
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.yaxis.set_major_locator(_ticker().LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(_ticker().FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(_ticker().NullFormatter())
+
+
+def _ticker() -> Any:
+    return require("matplotlib.ticker", extra="demo")
 
 
 # ---- filters ---------------------------------------------------------------------------------------------
@@ -124,10 +127,10 @@ def filters(weight: Array, title: str) -> "Figure":
     """The filters (K, C, height, width) of a convolution: in colour for C = 3, else their first channel."""
     count = len(weight)
     columns = _columns(count)
-    figure = _figure(*SLIDE, title)
+    figure = _figure(title)
     grid = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
     limit = float(np.abs(weight).max()) or 1.0
-    shown = None
+    shown: Any = None
     for index, axes in enumerate(grid.flat):
         axes.set_axis_off()
         if index < count:
@@ -166,7 +169,7 @@ def feature_maps(model: nn.Module, image: Array, label: str, classes: Sequence[s
     calls = [c for c in trace(model, image[None]) if not isinstance(c.layer, (nn.Flatten, nn.Dropout))]
     blocks = [_mosaic(c.output[0]) if c.output.ndim == 4 else c.output.T for c in calls]
     widths = [max(block.shape[1] / len(block), STRIP_WIDTH) for block in blocks]
-    figure = _figure(*SLIDE, f"A handwritten {label} on its way through the network")
+    figure = _figure(f"A handwritten {label} on its way through the network")
     figure.supxlabel("each layer's colours run from its lowest value, dark, to its highest", fontsize=13)
     first, *axes, last = figure.subplots(1, len(calls) + 2, width_ratios=[0.2, *widths, 0.25])
     first.imshow(image[0], cmap="gray")
@@ -214,9 +217,9 @@ def mistakes(images: Array, labels: Array, predictions: Array, classes: Sequence
     """The images (N, C, H, W) whose prediction (N,) is not the label (N,), the first MISTAKES_SHOWN."""
     wrong = np.flatnonzero(predictions != labels)
     shown = wrong[:MISTAKES_SHOWN]
-    figure = _figure(*SLIDE, _count_mistakes(len(wrong), len(shown), len(images)))
+    figure = _figure(_count_mistakes(len(wrong), len(shown), len(images)))
     if not len(shown):
-        figure.text(0.5, 0.45, "nothing to show", ha="center", va="center", color="gray")
+        figure.suptitle(figure.get_suptitle(), y=0.5)
         return figure
     columns = _columns(len(shown))
     grid = figure.subplots(math.ceil(len(shown) / columns), columns, squeeze=False)
@@ -225,7 +228,7 @@ def mistakes(images: Array, labels: Array, predictions: Array, classes: Sequence
     for axes, index in zip(grid.flat, shown, strict=False):
         axes.imshow(images[index, 0], cmap="gray")
         truth, answer = classes[labels[index]], classes[predictions[index]]
-        axes.set_title(f"{truth}, read as {answer}", fontsize=13, pad=4)
+        axes.set_title(f"{truth}, read as {answer}", fontsize=18 if columns <= 5 else 13, pad=4)
     return figure
 
 

@@ -3,7 +3,7 @@
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="where results go; default: fastconv-runs/MODEL-DATA")
 
 
-def _listed(defaults: dict[str, float]) -> str:
+def _listed(defaults: Mapping[str, float]) -> str:
     return ", ".join(f"{value} for {name}" for name, value in defaults.items())
 
 
