@@ -8,3 +8,7 @@ class ShapeError(ValueError):
 
 class WeightsError(ValueError):
     """A weights file that is malformed, truncated, or not one that fastconv reads."""
+
+
+class DataError(ValueError):
+    """A data set whose files are absent, malformed, or not the ones they should be."""
