@@ -34,6 +34,7 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize(("shape", "weight", "options"), CONVOLUTIONS, ids=str)
 def test_reference_conv2d(shape, weight, options):
     x, w, b = RNG.normal(size=shape), RNG.normal(size=weight), RNG.normal(size=weight[0])
