@@ -33,6 +33,12 @@ class Tensor:
 
     The operators broadcast as NumPy's. A Python number takes the tensor's element type and an integer array
     that of the float it meets; float32 and float64 never mix (TypeError).
+
+    >>> a = Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]), requires_grad=True)
+    >>> y = (a.max(1).values * 10 - a[:, 0]).sum()
+    >>> y.backward()
+    >>> y.item(), a.grad.tolist()
+    (56.0, [[-1.0, 10.0], [-1.0, 10.0]])
     """
 
     __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "_value")
@@ -386,6 +392,10 @@ def as_tensor(value: Tensor | Array, name: str = "input") -> Tensor:
     """``value`` itself if it is a tensor, else a tensor sharing the array's memory.
 
     TypeError for anything else: a list here is more often a mistake than a wish.
+
+    >>> a = np.zeros(2)
+    >>> as_tensor(a).numpy() is a
+    True
     """
     return value if isinstance(value, Tensor) else Tensor(_plain_array(value, name))
 

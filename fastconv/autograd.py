@@ -85,7 +85,12 @@ class no_grad(_GradMode):
 
 
 class enable_grad(_GradMode):
-    """Record again, inside a block of :class:`no_grad`."""
+    """Record again, inside a block of :class:`no_grad`.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
 
     _enabled = True
 

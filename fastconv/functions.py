@@ -57,6 +57,8 @@ def compare(relation: Callable[..., Any], a: Tensor, b: Any) -> Tensor:
 
 def operands(a: Tensor, b: Any, needs_float: bool = False) -> tuple[Tensor, Tensor] | None:
     """a and b in their common element type; None where b is nothing to calculate with."""
+    if isinstance(b, Tensor) and a.dtype == b.dtype and a.dtype.kind == "f":
+        return a, b
     if isinstance(b, (bool, int, float, np.generic)):
         # A number is as precise as the tensor it meets.
         is_float = needs_float or not isinstance(b, (bool, int, np.integer, np.bool_))
