@@ -120,10 +120,10 @@ class Function:
     ...     def backward(self, grad):
     ...         (x,) = self.saved
     ...         return 2 * x * grad
-    >>> x = tensor(3.0, requires_grad=True)
+    >>> x = tensor([3.0], requires_grad=True)
     >>> Square()(x).backward()
-    >>> x.grad.item()
-    6.0
+    >>> x.grad
+    tensor([6.])
     """
 
     forward: Callable[..., Any]

@@ -95,6 +95,19 @@ def test_gradient(compute: Callable[..., Tensor], shapes: list[tuple[int, ...]])
     check_gradients(lambda: compute(*leaves), leaves)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tensor_without_axes_keeps_its_type(dtype: Any) -> None:
+    computations: list[Callable[[Tensor], Tensor]] = [
+        lambda x: x ** 2, lambda x: 2 / (3 * x + 1), lambda x: x.exp() - x.log(), lambda x: x.relu(),
+        lambda x: x.sigmoid() * x.tanh(), lambda x: x ** x, lambda x: x.sum() + x.mean() - x.max(),
+    ]
+    for compute in computations:
+        x = tensor(np.array(0.5, dtype), requires_grad=True)
+        y = compute(x)
+        y.backward()
+        assert x.grad is not None and y.dtype == x.grad.dtype == dtype
+
+
 def test_gradient_of_a_conversion() -> None:
     x = tensor([1.0, 2.0], requires_grad=True)
     (x.double() * 3.0).sum().backward()
