@@ -4,6 +4,7 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 import os
 import threading
@@ -82,6 +83,8 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_conv_plan_variant(const fc_conv_plan *)
     fc_status fc_conv_pack(const fc_conv_plan *, const fc_conv_data *)
     fc_status fc_conv_run(const fc_conv_plan *, const fc_conv_data *)
+    int fc_conv_packs_alike(const fc_conv_plan *, const fc_conv_plan *)
+    const char *fc_conv_plan_isa(const fc_conv_plan *)
     int fc_threads_for(double seconds, int max_threads)
     size_t fc_sum_workspace(fc_dtype)
     fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
@@ -282,35 +285,116 @@ cdef class ConvPlan:
     def packed_bytes(self):
         return self.plan.packed
 
-    cdef int run(self, View x, View y, View weight, View bias, bint channels_last) except -1:
+    def pack(self, weight, bias=None):
+        """Weights in this plan's order, for any plan that packs alike."""
+        cdef PackedWeights packed = PackedWeights.__new__(PackedWeights)
+        packed.plan = self.plan
+        packed.weight = np.array(weight, order="C")
+        packed.memory = borrow(max(self.plan.packed, 64))
+        cdef View w = hold(packed.weight, PyBUF_C_CONTIGUOUS)
+        self.fill(packed.memory, w, contiguous(bias) if bias is not None else None)
+        return packed
+
+    cdef int fill(self, Scratch memory, View weight, View bias) except -1:
+        cdef fc_conv_data data
+        memset(&data, 0, sizeof(data))
+        data.weight = weight.buffer.buf
+        data.bias = bias.buffer.buf if bias is not None else NULL
+        data.packed = memory.memory
+        data.threads = fc_threads_for(1e-9 * self.plan.packed, num_threads)
+        cdef fc_status status
+        with nogil:
+            status = fc_conv_pack(&self.plan, &data)
+        return check(status)
+
+    cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last) except -1:
         cdef fc_conv_data data
         data.x = tensor(x, channels_last)
         data.y = tensor(y, channels_last)
         data.weight = weight.buffer.buf
         data.bias = bias.buffer.buf if bias is not None else NULL
+        data.packed = packed.memory if packed is not None else NULL
         data.threads = fc_threads_for(self.plan.seconds, num_threads)
-        cdef Scratch scratch = borrow(self.plan.packed + data.threads * self.plan.workspace)
-        data.packed = scratch.memory
-        data.workspace = <char *>scratch.memory + self.plan.packed
+        cdef Scratch scratch = borrow(data.threads * self.plan.workspace)
+        data.workspace = scratch.memory
         cdef fc_status status
         with nogil:
-            status = fc_conv_pack(&self.plan, &data)
-            if status == FC_OK:
-                status = fc_conv_run(&self.plan, &data)
+            status = fc_conv_run(&self.plan, &data)
         give_back(scratch)
         return check(status)
 
+    cdef int run_with(self, View x, View y, weight, bias, bint channels_last) except -1:
+        """With weights as they are, or packed before."""
+        cdef PackedWeights ready
+        cdef Scratch packed = None
+        cdef View w, b = None
+        if isinstance(weight, PackedWeights):
+            ready = weight
+            ready.must_serve(&self.plan, bias)
+            return self.run(x, y, hold(ready.weight, PyBUF_C_CONTIGUOUS), ready.memory, ready.bias, channels_last)
+        w = contiguous(weight)
+        if bias is not None:
+            b = contiguous(bias)
+        if self.plan.packed:
+            packed = borrow(self.plan.packed)
+            self.fill(packed, w, b)
+        self.run(x, y, w, packed, b, channels_last)
+        if packed is not None:
+            give_back(packed)
+        return 0
+
     def forward(self, x, weight, bias, out, bint channels_last):
-        self.run(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), contiguous(weight),
-                 contiguous(bias) if bias is not None else None, channels_last)
+        self.run_with(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), weight, bias, channels_last)
 
     def backward_data(self, grad_output, weight, out, bint channels_last):
-        self.run(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), contiguous(weight), None,
-                 channels_last)
+        self.run_with(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), weight, None, channels_last)
 
     def backward_weights(self, grad_output, x, out, bint channels_last):
-        self.run(hold(x, PyBUF_STRIDES), hold(grad_output, PyBUF_STRIDES),
-                 hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), None, channels_last)
+        self.run(hold(x, PyBUF_STRIDES), hold(grad_output, PyBUF_STRIDES), hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                 None, None, channels_last)
+
+
+cdef class PackedWeights:
+    cdef fc_conv_plan plan
+    cdef Scratch memory
+    cdef View bias
+    cdef object weight    # a copy: later changes of the original do not show
+
+    def __init__(self):
+        raise TypeError("PackedWeights are made by ConvPlan.pack")
+
+    cdef int must_serve(self, const fc_conv_plan *plan, bias) except -1:
+        if bias is not None:
+            raise ValueError("bias: expected None, because packed weights carry the bias they were packed with")
+        if not fc_conv_packs_alike(&self.plan, plan):
+            raise ValueError(
+                f"weight: packed for {describe(&self.plan)}, but this call needs {describe(plan)}; pack the weights again"
+            )
+        return 0
+
+    @property
+    def shape(self):
+        return self.weight.shape
+
+    @property
+    def dtype(self):
+        return self.weight.dtype
+
+    @property
+    def nbytes(self):
+        return self.memory.bytes + self.weight.nbytes
+
+    def __reduce__(self):
+        raise ValueError("PackedWeights cannot be pickled or copied: they fit one level of one CPU; keep the weights instead")
+
+
+cdef str describe(const fc_conv_plan *plan):
+    cdef const fc_conv *p = &plan.problem
+    return (
+        f"{fc_conv_plan_algorithm(plan).decode()} {fc_conv_plan_variant(plan).decode()} on {fc_conv_plan_isa(plan).decode()}, "
+        f"{'float32' if p.dtype == FC_F32 else 'float64'}, {p.in_channels} to {p.out_channels} channels, groups {p.groups}, "
+        f"kernel {triple(p.kernel)}, stride {triple(p.stride)}, dilation {triple(p.dilation)}"
+    )
 
 
 cdef View contiguous(array):

@@ -29,7 +29,7 @@ from fastconv.autograd import enable_grad
 from fastconv.errors import ShapeError
 from fastconv.nn._common import number
 from fastconv.nn.module import Parameter, reset_grad
-from fastconv.ops._check import flag
+from fastconv.ops._check import flag, shown
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -199,7 +199,7 @@ def _fitting_state(parameter: Parameter, saved: Mapping[str, Any]) -> dict[str, 
         if name == "step":
             state[name] = int(value)
         elif value is not None:
-            array = np.array(value, parameter.dtype, order="C")
+            array = np.asarray(value).astype(parameter.dtype, order="C")
             if array.shape != parameter.shape:
                 raise ShapeError(f"{name}: got shape {array.shape}, expected {parameter.shape}")
             state[name] = array
@@ -291,7 +291,10 @@ class Adam(Optimizer):
         super()._check(group)
         number("eps", group["eps"])
         flag("amsgrad", group["amsgrad"])
-        for i, beta in enumerate(group["betas"]):
+        betas = group["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"betas must be a pair of numbers, got {shown(betas)}")
+        for i, beta in enumerate(betas):
             if number(f"betas[{i}]", beta, 0, 1) == 1:
                 raise ValueError(f"betas[{i}] must be less than 1, got 1")
 

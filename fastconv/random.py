@@ -6,6 +6,7 @@ It starts from the system's entropy; :func:`manual_seed` makes what follows repe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,14 @@ from fastconv.ops._check import integer
 
 __all__ = ["generator", "get_rng_state", "manual_seed", "set_rng_state"]
 
-#: The generator itself. Threads may share it, but which of them draws first is then up to chance.
-generator = np.random.Generator(np.random.PCG64())
+
+@functools.cache
+def generator() -> np.random.Generator:
+    """The generator itself, made when first asked for: numpy.random takes a while to import.
+
+    Threads may share it, but which of them draws first is then up to chance.
+    """
+    return np.random.Generator(np.random.PCG64())
 
 
 def manual_seed(seed: int) -> None:
@@ -31,14 +38,14 @@ def manual_seed(seed: int) -> None:
     >>> nn.Linear(2, 2).weight.numpy().tolist() == first
     True
     """
-    generator.bit_generator.state = np.random.PCG64(integer("seed", seed, 0, 2**64 - 1)).state
+    generator().bit_generator.state = np.random.PCG64(integer("seed", seed, 0, 2**64 - 1)).state
 
 
 def get_rng_state() -> Mapping[str, Any]:
     """Where the generator stands, to continue from later; it can be written as JSON."""
-    return generator.bit_generator.state
+    return generator().bit_generator.state
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
     """Put the generator back to where :func:`get_rng_state` found it."""
-    generator.bit_generator.state = dict(state)
+    generator().bit_generator.state = dict(state)

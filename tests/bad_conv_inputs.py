@@ -286,7 +286,7 @@ def giants() -> None:
         weight=new_giant(b20, b20, b20, 1))  # fmt: skip
     bad(44, "conv2d_backward", TOO_LARGE, ("grad_output", "bytes", "limit"), "grad_output of 2**62 bytes",
         grad_output=new_giant(1, b20, b20, b20))  # fmt: skip
-    bad(44, "conv2d", TOO_LARGE, ("output", "limit"), "output of 2**62 bytes", bias=None, out=None,
+    bad(44, "conv2d", TOO_LARGE, "output", "output of 2**62 bytes", bias=None, out=None,
         x=new_giant(b20, 1, b20, 1), weight=new_giant(b20, 1, 1, 1))  # fmt: skip
     bad(44, POOLS, TOO_LARGE, ("x", "bytes", "limit"), "x of 2**62 bytes", x=new_giant(1, b20, b20, b20))
     for batch in (2**31, 2**33, 2**40):

@@ -99,6 +99,26 @@ def test_equal_is_not_valid(impostor: object) -> None:
         ops.conv2d(x, w, padding=((1, 1), (1, impostor)))
 
 
+@pytest.mark.parametrize("impostor", [True, 1.0, np.float64(1), np.True_], ids=repr)
+def test_equal_is_not_valid_in_pools(impostor: object) -> None:
+    x, grad = numbers(1, 1, 1, 1), numbers(1, 1, 1, 1)
+    for name, one in {"kernel_size": 1, "stride": 1, "padding": 0, "divisor_override": 1}.items():
+        value = impostor if one else type(impostor)(0)
+        good = {"kernel_size": 1, name: one}
+        ops.avg_pool2d(x, **good)
+        ops.avg_pool2d_backward(grad, (1, 1, 1, 1), **good)
+        with pytest.raises(TypeError, match=name):
+            ops.avg_pool2d(x, **good | {name: value})
+        with pytest.raises(TypeError, match=name):
+            ops.avg_pool2d_backward(grad, (1, 1, 1, 1), **good | {name: value})
+    for position in range(4):
+        size = tuple(impostor if i == position else 1 for i in range(4))
+        with pytest.raises(TypeError, match="input_size"):
+            ops.avg_pool2d_backward(grad, size, 1)
+        with pytest.raises(TypeError, match="input_size"):
+            ops.max_pool2d_backward(grad, zeros(1, 1, 1, 1, dtype=np.int64), size)
+
+
 def test_integers_of_other_types_are_integers() -> None:
     x, w = numbers(1, 2, 5, 5), numbers(2, 2, 3, 3)
     expected = ops.conv2d(x, w, stride=2, padding=1)

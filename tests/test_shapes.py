@@ -190,13 +190,17 @@ def test_corpus_of_pools() -> None:
 
 # ---- choosing an algorithm, and the cache of plans -------------------------------------------------------
 
-X, W = np.ones((1, 2, 6, 6), np.float32), np.ones((3, 2, 5, 5), np.float32)
+X, W, GRAD = (np.ones(shape, np.float32) for shape in ((1, 2, 6, 6), (3, 2, 5, 5), (1, 3, 2, 2)))
 
 
 def test_algorithm_of_a_block() -> None:
+    ops.conv2d(X, W)
+    ops.conv2d_backward(GRAD, X, W)
     with ops.algorithm("winograd"):
         with pytest.raises(ValueError, match="winograd"):
             ops.conv2d(X, W)
+        with pytest.raises(ValueError, match="winograd"):
+            ops.conv2d_backward(GRAD, X, W)
         ops.conv2d(X, W, algorithm="direct")
         with ops.algorithm("im2col"):
             ops.conv2d(X, W)

@@ -266,21 +266,19 @@ static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, con
     return fc_parallel(forward_task, &job, blocks * job.parts, data->threads);
 }
 
+/* 16 depths at a time: first as direct convolution wants them, [tap][16][lanes], then transformed. */
 static void pack_panel(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, char *to, int m)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const struct fc_weights w = fc_weights_of(c, weight, group, lane, 0);
-    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector, lanes = fc_min(width, w.lanes);
-    const int64_t depths = fc_round_up(c->depths, FC_BLOCK);
-    double taps[9 * FC_MAX_VECTORS * FC_BLOCK] = {0};    /* [tap][lane]; room for either element type */
-    for (int64_t d = 0; d < depths; d++) {
-        for (int tap = 0; tap < 9; tap++) {
-            const ptrdiff_t at = d * w.depth + tap / 3 * w.tap[1] + tap % 3 * w.tap[2];
-            char *line = (char *)taps + tap * width * size;
-            if (d < c->depths) c->k->copy_line(line, (const char *)w.source + at * size, w.lane, lanes);
-            else c->k->copy_line(line, zeros, 1, lanes);
-        }
-        c->k->winograd[m / 4].weights(taps, width, to + d * width * size, depths * width, width);
+    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector, depths = fc_round_up(c->depths, FC_BLOCK);
+    double taps[9 * FC_BLOCK * FC_MAX_VECTORS * FC_BLOCK / 2];    /* room for the widest panel of either element type */
+    for (int64_t block = 0; block < depths; block += FC_BLOCK) {
+        struct fc_weights w = fc_weights_of(c, weight, group, lane, block);
+        w.depths = fc_min(w.depths, FC_BLOCK);
+        w.packed = taps;
+        c->k->pack_weights(&w, 0);
+        for (int64_t d = 0; d < FC_BLOCK; d++)
+            c->k->winograd[m / 4].weights((char *)taps + d * width * size, FC_BLOCK * width, to + (block + d) * width * size, depths * width, width);
     }
 }
 static void pack_panel_2(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 2); }
@@ -476,7 +474,7 @@ static double cycles(const fc_conv_plan *plan)
     const double a2 = (m + 2) * (m + 2), weights = a2 * depths * lanes;
     const double product = tiles * weights / (2 * k->vector * 0.85);
     const int resident = weights * (double)c.size < (double)fc_cache_sizes().l2;
-    const double stream = resident ? 0 : weights * (double)c.size / 8 * (double)fc_max(1, (int64_t)tiles / FEW_TILES) / 2;
+    const double stream = resident ? 0 : weights * (double)c.size / 6 * (double)fc_max(1, (int64_t)tiles / FEW_TILES);
     const double transforms = tiles * (depths * (m == 2 ? 4.5 : 9) + lanes * (m == 2 ? 3 : 7)) / k->vector * 16;
     const double moves = 1.5 * ((double)fc_volume(c.from_size) * depths + (double)fc_volume(c.to_size) * lanes);
     return (product > stream ? product : stream) + transforms + moves;

@@ -18,7 +18,7 @@ class Drop(Function):
         self.p = p
 
     def forward(self, x: Array) -> Array:
-        keep: Array = np.greater_equal(generator.random(x.shape, np.float32), self.p)
+        keep: Array = np.greater_equal(generator().random(x.shape, np.float32), self.p)
         self.save(keep)
         return self._scaled(x, keep)
 

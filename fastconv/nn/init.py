@@ -68,12 +68,12 @@ def _fan(shape: tuple[int, ...], mode: str) -> int:
 
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0) -> T:
     """Uniform between a and b."""
-    return _fill(tensor, generator.uniform(a, b, tensor.shape))
+    return _fill(tensor, generator().uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
     """Normal."""
-    return _fill(tensor, generator.normal(mean, std, tensor.shape))
+    return _fill(tensor, generator().normal(mean, std, tensor.shape))
 
 
 def constant_(tensor: T, val: float) -> T:

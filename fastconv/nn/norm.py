@@ -20,6 +20,7 @@ import numpy as np
 from fastconv.autograd import Function, Tensor
 from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, count, float_type, number
+from fastconv.nn.init import ones_, zeros_
 from fastconv.nn.module import Module, Parameter
 from fastconv.ops._check import flag, same_dtype
 
@@ -88,7 +89,7 @@ class BatchNorm2d(Module):
 
     >>> from fastconv import nn
     >>> nn.BatchNorm2d(3)
-    BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+    BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
     """
 
     # Files from before PyTorch 0.4.1 lack it; it matters only for momentum=None.
@@ -102,18 +103,19 @@ class BatchNorm2d(Module):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, *, dtype: Any = None,
+        track_running_stats: bool = True, *, bias: bool = True, dtype: Any = None,
     ) -> None:
         super().__init__()
         self.num_features = count("num_features", num_features)
         self.eps = number("eps", eps)
         self.momentum = None if momentum is None else number("momentum", momentum, 0, 1)
         self.affine = flag("affine", affine)
+        with_bias = flag("bias", bias) and affine
         self.track_running_stats = flag("track_running_stats", track_running_stats)
         ones = np.ones(self.num_features, float_type(dtype))
         zeros = np.zeros_like(ones)
         self.register_parameter("weight", Parameter(ones) if affine else None)
-        self.register_parameter("bias", Parameter(zeros) if affine else None)
+        self.register_parameter("bias", Parameter(zeros) if with_bias else None)
         self.register_buffer("running_mean", zeros.copy() if track_running_stats else None)
         self.register_buffer("running_var", ones.copy() if track_running_stats else None)
         self.register_buffer("num_batches_tracked", np.array(0) if track_running_stats else None)
@@ -128,9 +130,10 @@ class BatchNorm2d(Module):
     def reset_parameters(self) -> None:
         """Forget everything: also weight 1, bias 0."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
-            self.weight.copy_(np.ones_like(self.weight.numpy()))
-            self.bias.copy_(np.zeros_like(self.bias.numpy()))
+        if self.weight is not None:
+            ones_(self.weight)
+        if self.bias is not None:
+            zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim != 4 or input.shape[1] != self.num_features:
@@ -162,5 +165,7 @@ class BatchNorm2d(Module):
             setattr(self, name, Tensor(mixed.astype(old.dtype)))
 
     def extra_repr(self) -> str:
-        names = ("eps", "momentum", "affine", "track_running_stats")
-        return ", ".join([str(self.num_features), *(f"{name}={getattr(self, name)}" for name in names)])
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )

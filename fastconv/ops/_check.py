@@ -57,11 +57,9 @@ _printer.maxlevel = 3
 
 def shown(value: object) -> str:
     """A short text for a value of any kind; never raises, never long."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"an integer of {value.bit_length()} bits"
     try:
         return _printer.repr(value)
-    except Exception:  # a repr that raises must not hide the error being reported
+    except Exception:  # of an integer of thousands of digits, say; it must not hide the error being reported
         return f"a value of type {type(value).__name__}"
 
 

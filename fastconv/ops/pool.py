@@ -77,18 +77,6 @@ def max_pool2d(
 def max_pool2d(
     x: Array,
     kernel_size: IntOrPair,
-    stride: IntOrPair | None,
-    padding: Padding,
-    dilation: IntOrPair,
-    ceil_mode: bool,
-    return_indices: Literal[True],
-    *,
-    layout: str = "NCHW",
-) -> tuple[Array, Array]: ...
-@overload
-def max_pool2d(
-    x: Array,
-    kernel_size: IntOrPair,
     stride: IntOrPair | None = None,
     padding: Padding = 0,
     dilation: IntOrPair = 1,
