@@ -18,12 +18,13 @@ def require(module: str, extra: str) -> Any:
     >>> require("math", extra="demo").sqrt(4.0)
     2.0
     """
+    package = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
+        if error.name != package:
             raise
         raise MissingExtra(
-            f'{error.name} is not installed. Install it with: pip install "fastconv[{extra}]"',
-            name=error.name,
+            f'{package} is not installed. Install it with: pip install "fastconv[{extra}]"', name=package
         ) from None
+    return importlib.import_module(module)

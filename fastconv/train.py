@@ -133,8 +133,9 @@ def fit(
     >>> history[1].loss < history[0].loss
     True
     """
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     step = _Step(model, optimizer, schedule, epochs * math.ceil(len(data.train_images) / batch_size))
     history = []
     try:

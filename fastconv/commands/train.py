@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -98,6 +99,7 @@ def run(options: argparse.Namespace) -> None:
     dataset = _load(options)
     _complete(options)
     model = _build(options, dataset)
+    _make_directory(out)
     print(_headline(options, dataset, model), flush=True)
     history = _fit(options, dataset, model, progress)
     test = evaluate(model, dataset.test_images, dataset.test_labels)
@@ -115,21 +117,28 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _results_directory(options: argparse.Namespace) -> Path:
-    """Make the directory, unless it holds somebody else's files that ours would replace."""
+    """UsageError if it holds somebody else's files that ours would replace."""
     out: Path = options.out or Path("fastconv-runs") / f"{options.model}-{options.data}"
     if out.exists() and not out.is_dir():
         raise UsageError(f"argument --out: got {out}, which is a file, expected a directory")
-    ours = (out / RECORD).exists()
     present = [name for name in FILES if (out / name).exists()]
-    if present and not ours:
+    if present and RECORD not in present:
         raise UsageError(
             f"argument --out: {out} holds {', '.join(present)} that `fastconv train` did not write; "
             "name another directory"
         )
-    if ours:
-        print(f"the results of the earlier run in {out} will be replaced")
-    out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def _make_directory(out: Path) -> None:
+    if (out / RECORD).exists():
+        print(f"the results of the earlier run in {out} will be replaced")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UsageError(f"argument --out: cannot write to {out}: {error.strerror}") from None
 
 
 def _load(options: argparse.Namespace) -> Dataset:
@@ -155,8 +164,10 @@ def _build(options: argparse.Namespace, dataset: Dataset) -> nn.Module:
     try:
         report.choices(model, dataset.train_images[:1])
     except ValueError as error:
+        where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         raise UsageError(
-            f"argument --algorithm: {options.algorithm!r} does not fit --model {options.model}: {error}"
+            f"argument --algorithm: got {options.algorithm!r}, expected one that fits {options.model}: "
+            f"{error}{where}"
         ) from None
     return model
 
