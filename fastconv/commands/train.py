@@ -13,6 +13,7 @@ import numpy as np
 
 import fastconv
 from fastconv import data, models, nn, optim, report, viz
+from fastconv._config import MAX_THREADS
 from fastconv._extras import require
 from fastconv._files import replacing, save_npz
 from fastconv.commands import CommandError, UsageError, integer, positive
@@ -81,7 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=positive, metavar="RATE", help=f"at the start; default: {_listed(rates)}")
     add("--optimizer", choices=METHODS, default="adam", help="default: adam")
     add("--seed", type=integer(0), default=0, metavar="N", help="of weights and batches; default: 0")
-    add("--threads", type=integer(1, 1024), metavar="N", help="default: one for each processor")
+    add("--threads", type=integer(1, MAX_THREADS), metavar="N", help="default: one for each processor")
     add("--algorithm", choices=ALGORITHMS, default="auto", help="of the convolutions; default: auto")
     add("--out", type=Path, metavar="DIR", help="where results go; default: fastconv-runs/MODEL-DATA")
 
