@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the environment decides at import: the instruction-set level and the number of threads."""
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from . import _core
+from fastconv import _core
+from fastconv.ops import _plans
 
 MAX_THREADS = 4096
 
@@ -52,7 +54,25 @@ def default_threads() -> int:
     return max(1, min(_allowed_cpus(), int(_cgroup_quota() + 0.5) if _cgroup_quota() < MAX_THREADS else MAX_THREADS))
 
 
+def set_isa(name: str) -> None:
+    """Forces an instruction-set level: "avx512", "avx2" or "portable".
+
+    Results differ between levels by rounding. Raises TypeError for what is not a string, ValueError for an unknown
+    level and for one this CPU does not have; the message lists those it has.
+
+    >>> best = cpu_info()["isa"]
+    >>> set_isa("portable"); cpu_info()["isa"]
+    'portable'
+    >>> set_isa(best)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {name!r} ({type(name).__name__}), expected the name of a level as a string")
+    _core.set_isa(name)
+    _plans.clear()
+
+
 def apply() -> None:
+    """Follows FASTCONV_ISA, FASTCONV_NUM_THREADS and OMP_NUM_THREADS; what makes no sense is ignored with a warning."""
     name = os.environ.get("FASTCONV_ISA", "")
     if name:
         try:
@@ -86,7 +106,7 @@ def show_config() -> None:
 
     import numpy as np
 
-    from . import __version__
+    from fastconv import __version__
 
     print(f"fastconv {__version__}, NumPy {np.__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
     for name, value in cpu_info().items():

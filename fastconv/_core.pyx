@@ -223,6 +223,31 @@ cdef fc_tensor tensor(View view, bint channels_last):
     return t
 
 
+cdef int expect(View view, str name, fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *space,
+                bint channels_last) except -1:
+    """That a buffer is what the plan was made for: the gate has seen to it, unless a thread resized the array since."""
+    cdef Py_buffer *b = &view.buffer
+    cdef int spatial = b.ndim - 2, axis
+    cdef bint fits = 1 <= spatial <= 3 and b.itemsize == (4 if dtype == FC_F32 else 8)
+    fits = fits and b.shape[0] == batch and b.shape[b.ndim - 1 if channels_last else 1] == channels
+    for axis in range(3):
+        if not fits:
+            break
+        fits = space[axis] == (1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + (1 if channels_last else 2)])
+    if not fits:
+        shape = tuple([b.shape[axis] for axis in range(b.ndim)])
+        raise ValueError(f"{name}: got shape {shape} and {b.itemsize} bytes an element, expected batch {batch}, "
+                         f"{channels} channels, extents {triple(space)} and {'float32' if dtype == FC_F32 else 'float64'}")
+    return 0
+
+
+cdef int expect_elements(View view, str name, fc_dtype dtype, int64_t elements) except -1:
+    if view.buffer.len != elements * (4 if dtype == FC_F32 else 8):
+        raise ValueError(f"{name}: got {view.buffer.len} bytes, expected {elements} elements of "
+                         f"{'float32' if dtype == FC_F32 else 'float64'}")
+    return 0
+
+
 cdef int fill(int64_t *to, tuple values) except -1:
     for axis in range(3):
         to[axis] = values[axis]
@@ -289,15 +314,18 @@ cdef class ConvPlan:
         """Weights in this plan's order, for any plan that packs alike."""
         cdef PackedWeights packed = PackedWeights.__new__(PackedWeights)
         packed.plan = self.plan
-        packed.weight = np.array(weight, order="C")
-        packed.memory = borrow(max(self.plan.packed, 64))
+        packed.weight = np.array(weight, order="C", copy=True)
+        packed.memory = borrow(self.plan.packed if self.plan.packed else 64)
         cdef View w = hold(packed.weight, PyBUF_C_CONTIGUOUS)
-        self.fill(packed.memory, w, contiguous(bias) if bias is not None else None)
+        if bias is not None:
+            packed.bias = contiguous(np.array(bias, copy=True))
+        self.fill(packed.memory, w, packed.bias)
         return packed
 
     cdef int fill(self, Scratch memory, View weight, View bias) except -1:
         cdef fc_conv_data data
         memset(&data, 0, sizeof(data))
+        self.expect_weights(weight, bias)
         data.weight = weight.buffer.buf
         data.bias = bias.buffer.buf if bias is not None else NULL
         data.packed = memory.memory
@@ -307,7 +335,19 @@ cdef class ConvPlan:
             status = fc_conv_pack(&self.plan, &data)
         return check(status)
 
+    cdef int expect_weights(self, View weight, View bias) except -1:
+        cdef fc_conv *p = &self.plan.problem
+        expect_elements(weight, "weight", p.dtype,
+                        p.out_channels * (p.in_channels // p.groups) * p.kernel[0] * p.kernel[1] * p.kernel[2])
+        if bias is not None:
+            expect_elements(bias, "bias", p.dtype, p.out_channels)
+        return 0
+
     cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last) except -1:
+        cdef fc_conv *p = &self.plan.problem
+        expect(x, "x", p.dtype, p.batch, p.in_channels, p.input, channels_last)
+        expect(y, "output", p.dtype, p.batch, p.out_channels, p.out, channels_last)
+        self.expect_weights(weight, bias)
         cdef fc_conv_data data
         data.x = tensor(x, channels_last)
         data.y = tensor(y, channels_last)
@@ -315,7 +355,7 @@ cdef class ConvPlan:
         data.bias = bias.buffer.buf if bias is not None else NULL
         data.packed = packed.memory if packed is not None else NULL
         data.threads = fc_threads_for(self.plan.seconds, num_threads)
-        cdef Scratch scratch = borrow(data.threads * self.plan.workspace)
+        cdef Scratch scratch = borrow(<size_t>data.threads * self.plan.workspace)
         data.workspace = scratch.memory
         cdef fc_status status
         with nogil:
@@ -411,7 +451,7 @@ def sum_channels(grad_output, out, bint channels_last):
     for axis in range(3):
         space[axis] = 1 if axis < 3 - spatial else t.buffer.shape[axis - 3 + spatial + (1 if channels_last else 2)]
     cdef int threads = fc_threads_for(1e-9 * batch * channels * space[0] * space[1] * space[2], num_threads)
-    cdef Scratch scratch = borrow(threads * fc_sum_workspace(dtype))
+    cdef Scratch scratch = borrow(<size_t>threads * fc_sum_workspace(dtype))
     cdef fc_status status
     with nogil:
         status = fc_sum_channels(dtype, batch, channels, space, &y, sums.buffer.buf, scratch.memory, threads)

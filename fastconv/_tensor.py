@@ -33,18 +33,24 @@ class Tensor:
 
     The operators broadcast as NumPy's. A Python number takes the tensor's element type and an integer array
     that of the float it meets; float32 and float64 never mix (TypeError).
+
+    >>> a = Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]), requires_grad=True)
+    >>> y = (a.max(1).values * 10 - a[:, 0]).sum()
+    >>> y.backward()
+    >>> y.item(), a.grad.tolist()
+    (56.0, [[-1.0, 10.0], [-1.0, 10.0]])
     """
 
-    __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "_retains_grad", "_value")
+    __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "_value")
     __array_ufunc__ = None  # so that ``array + tensor`` comes to Tensor.__radd__
     __hash__ = object.__hash__
+    #: Raised by every change; 0 for what cannot change.
     _version = 0
 
     def __init__(self, value: Array, requires_grad: bool = False) -> None:
         self._value = _plain_array(value, "value")
         self._node: Function | None = None
         self._grad: Tensor | None = None
-        self._retains_grad = False
         self._requires_grad = False
         self.requires_grad = requires_grad
 
@@ -178,7 +184,6 @@ class Tensor:
         """Keep the gradient of this tensor although it is not a leaf."""
         if not self._requires_grad:
             raise RuntimeError("retain_grad() needs a tensor that requires a gradient")
-        self._retains_grad = True
         if self._node is not None:
             self._node.retainer = weakref.ref(self)
 
@@ -387,8 +392,22 @@ def as_tensor(value: Tensor | Array, name: str = "input") -> Tensor:
     """``value`` itself if it is a tensor, else a tensor sharing the array's memory.
 
     TypeError for anything else: a list here is more often a mistake than a wish.
+
+    >>> a = np.zeros(2)
+    >>> as_tensor(a).numpy() is a
+    True
     """
     return value if isinstance(value, Tensor) else Tensor(_plain_array(value, name))
+
+
+def result(value: Array, node: Function | None) -> Tensor:
+    """What an operation made, without the checks of the constructor; recorded where ``node`` is given."""
+    made = Tensor.__new__(Tensor)
+    made._value = value
+    made._node = node
+    made._grad = None
+    made._requires_grad = node is not None
+    return made
 
 
 def _plain_array(value: Any, name: str) -> Array:

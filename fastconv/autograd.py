@@ -24,7 +24,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from typing import Any, Self
 
@@ -85,7 +85,12 @@ class no_grad(_GradMode):
 
 
 class enable_grad(_GradMode):
-    """Record again, inside a block of :class:`no_grad`."""
+    """Record again, inside a block of :class:`no_grad`.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
 
     _enabled = True
 
@@ -115,10 +120,10 @@ class Function:
     ...     def backward(self, grad):
     ...         (x,) = self.saved
     ...         return 2 * x * grad
-    >>> x = tensor(3.0, requires_grad=True)
+    >>> x = tensor([3.0], requires_grad=True)
     >>> Square()(x).backward()
-    >>> x.grad.item()
-    6.0
+    >>> x.grad
+    tensor([6.])
     """
 
     forward: Callable[..., Any]
@@ -127,7 +132,7 @@ class Function:
     inputs: tuple[Tensor | None, ...] = ()
     retainer: weakref.ref[Tensor] | None = None
     _saved: tuple[Any, ...] = ()
-    _versions: tuple[tuple[Tensor, int], ...] = ()
+    _versions: Sequence[tuple[Tensor, int]] = ()
     _serial: int = -1
     _used = False
 
@@ -141,30 +146,27 @@ class Function:
         return self._saved
 
     def __call__(self, *inputs: Tensor | Array | None) -> Tensor:
-        tensors = tuple(None if x is None else as_tensor(x) for x in inputs)
-        recording = _mode.enabled
-        self.needs = tuple(recording and t is not None and t._requires_grad for t in tensors)
+        tensors = [None if x is None else as_tensor(x) for x in inputs]
+        if _mode.enabled:
+            self.needs = tuple([t is not None and t._requires_grad for t in tensors])
+        else:
+            self.needs = (False,) * len(tensors)
         arrays = [None if t is None else t.numpy() for t in tensors]
         value = np.asarray(self.forward(*arrays))
         if True not in self.needs:
             self._saved = ()
-            return Tensor(value)
-        if any(value is a for a in arrays):
+            return result(value, None)
+        if True in [value is a for a in arrays]:
             value = value.view()
         value.flags.writeable = False
-        return self._record(tensors, arrays, value)
-
-    def _record(self, tensors: tuple[Tensor | None, ...], arrays: list[Array | None], value: Array) -> Tensor:
-        self.inputs = tensors
+        self.inputs = tuple(tensors)
         self._serial = next(_serial)
         # Only a value that backward will read must stay as it is: a bias, say, may change.
-        self._versions = tuple(
+        self._versions = [
             (t, t._version) for t, a in zip(tensors, arrays, strict=True)
-            if t is not None and any(a is s for s in self._saved)
-        )
-        output = Tensor(value, requires_grad=True)
-        output._node = self
-        return output
+            if t is not None and t._version and any(a is s for s in self._saved)
+        ]
+        return result(value, self)
 
     def check(self) -> None:
         """RuntimeError unless backward would see just what forward saw."""
@@ -269,4 +271,4 @@ def _receive(target: Tensor, grad: Array) -> None:
 
 # Tensor's methods call operations, operations are Functions, and Functions take and make Tensors. So this
 # file and _tensor.py import what they need at their ends, when everything they may be asked for exists.
-from fastconv._tensor import Tensor, as_tensor, tensor  # noqa: E402
+from fastconv._tensor import Tensor, as_tensor, result, tensor  # noqa: E402

@@ -2,6 +2,7 @@
 """The operations behind Tensor's methods: one small Function each, forward and backward.
 
 In the comments y is the result, g the gradient that arrives for it. Sums run in float64 and are rounded once.
+Constants have the type of the data: NumPy 1 would make a float64 of a float32 array without axes and a 1.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def compare(relation: Callable[..., Any], a: Tensor, b: Any) -> Tensor:
 
 def operands(a: Tensor, b: Any, needs_float: bool = False) -> tuple[Tensor, Tensor] | None:
     """a and b in their common element type; None where b is nothing to calculate with."""
+    if isinstance(b, Tensor) and a.dtype == b.dtype and a.dtype.kind == "f":
+        return a, b
     if isinstance(b, (bool, int, float, np.generic)):
         # A number is as precise as the tensor it meets.
         is_float = needs_float or not isinstance(b, (bool, int, np.integer, np.bool_))
@@ -142,7 +145,7 @@ class Power(Function):
 
     def forward(self, a: Array, b: Array) -> Array:
         # NumPy squares, and so on, only where the exponent is a plain number.
-        y = np.asarray(a ** (b.item() if b.ndim == 0 else b))
+        y = np.asarray(a ** (b.item() if b.ndim == 0 else b)).astype(a.dtype, copy=False)
         self.save(a, b, y)
         return y
 
@@ -238,7 +241,7 @@ class ReLU(Function):
     """y = max(x, 0), NaN where x is; dx = g where not y <= 0."""
 
     def forward(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0)
+        y: Array = np.maximum(x, x.dtype.type(0))
         self.save(y)
         return y
 
@@ -252,13 +255,14 @@ class Sigmoid(Function):
 
     def forward(self, x: Array) -> Array:
         e = np.exp(-np.abs(x))  # never overflows
-        y: Array = np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+        one = x.dtype.type(1)
+        y: Array = np.where(x >= 0, one / (one + e), e / (one + e))
         self.save(y)
         return y
 
     def backward(self, grad: Array) -> Array:
         (y,) = self.saved
-        dx: Array = np.multiply(grad, y * (1 - y))
+        dx: Array = np.multiply(grad, y * (y.dtype.type(1) - y))
         return dx
 
 
@@ -272,7 +276,7 @@ class Tanh(Function):
 
     def backward(self, grad: Array) -> Array:
         (y,) = self.saved
-        dx: Array = np.multiply(grad, 1 - y * y)
+        dx: Array = np.multiply(grad, y.dtype.type(1) - y * y)
         return dx
 
 

@@ -28,7 +28,8 @@ import numpy as np
 from fastconv.autograd import enable_grad
 from fastconv.errors import ShapeError
 from fastconv.nn._common import number
-from fastconv.nn.module import Parameter, reset_grad
+from fastconv.nn.module import reset_grad
+from fastconv.nn.parameter import Parameter
 from fastconv.ops._check import flag, shown
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -161,6 +162,7 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a state dict of an optimiser with groups of the same sizes, in the same order.
 
+        Settings that this optimiser does not have, such as PyTorch's choices of implementation, are left out.
         ValueError, with nothing changed, where they differ.
         """
         groups, parameters = state_dict["param_groups"], list(self._parameters())
@@ -171,7 +173,7 @@ class Optimizer:
         numbers = [i for group in groups for i in group["params"]]
         by_number = dict(zip(numbers, parameters, strict=True))
         state = {by_number[i]: _fitting_state(by_number[i], s) for i, s in state_dict["state"].items()}
-        updated = [{**mine, **saved, "params": mine["params"]}
+        updated = [{**mine, **{name: saved[name] for name in self.defaults if name in saved}}
                    for mine, saved in zip(self.param_groups, groups, strict=True)]
         for group in updated:
             self._check(group)
@@ -227,6 +229,15 @@ class SGD(Optimizer):
         p -= lr * (g, or v, or with nesterov g + momentum * v)
 
     maximize: go up instead of down.
+
+    >>> from fastconv import nn
+    >>> p = nn.Parameter(np.array([1.0]))
+    >>> optimizer = SGD([p], lr=0.1, momentum=0.9)
+    >>> for _ in range(2):
+    ...     p.grad = np.array([1.0])
+    ...     optimizer.step()
+    >>> round(p.item(), 6)
+    0.71
     """
 
     def __init__(
@@ -274,6 +285,13 @@ class Adam(Optimizer):
         p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 
     amsgrad: use the largest v so far. maximize: go up instead of down.
+
+    >>> from fastconv import nn
+    >>> p = nn.Parameter(np.array([1.0]))
+    >>> p.grad = np.array([123.0])
+    >>> Adam([p], lr=0.1).step()  # the first step is as long as lr, whatever the gradient
+    >>> round(p.item(), 6)
+    0.9
     """
 
     _decoupled = False
@@ -328,7 +346,15 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled decay (Loshchilov and Hutter, 2017): p *= 1 - lr * weight_decay, and g stays g."""
+    """Adam with decoupled decay (Loshchilov and Hutter, 2017): p *= 1 - lr * weight_decay, and g stays g.
+
+    >>> from fastconv import nn
+    >>> p = nn.Parameter(np.array([1.0]))
+    >>> p.grad = np.array([123.0])
+    >>> AdamW([p], lr=0.1, weight_decay=0.5).step()
+    >>> round(p.item(), 6)
+    0.85
+    """
 
     _decoupled = True
 

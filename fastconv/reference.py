@@ -205,7 +205,13 @@ def conv2d_backward(
     groups: int = 1, *, padding_mode: str = "zeros", layout: str = "NCHW", algorithm: str = "auto",
     needs: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """(dx, dw, db) of :func:`conv2d`: each product w * x of its sum returns dy*w to x and dy*x to w."""
+    """(dx, dw, db) of :func:`conv2d`: each product w * x of its sum returns dy*w to x and dy*x to w.
+
+    >>> x, w = np.arange(4).reshape(1, 1, 2, 2), np.full((1, 1, 1, 1), 5)
+    >>> dx, dw, db = conv2d_backward(np.ones((1, 1, 2, 2), int), x, w)
+    >>> dx.tolist(), dw.item(), db.tolist()
+    ([[[[5, 5], [5, 5]]]], 6, [4])
+    """
     dy, x, weight = _wide(_nchw(grad_output, layout)), _wide(_nchw(x, layout)), _wide(weight)
     windows = _conv_geometry(x, weight, stride, padding, dilation, groups)
     if dy.shape != (len(x), len(weight), *windows.out):
@@ -240,7 +246,11 @@ def conv2d_backward_abs(
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """y[n, k] = b[k] + sum over c of x[n, c] * w[k, c]."""
+    """y[n, k] = b[k] + sum over c of x[n, c] * w[k, c].
+
+    >>> linear(np.array([[1, 2]]), np.array([[3, 4]]), np.array([5])).tolist()
+    [[16]]
+    """
     y: Array = np.einsum("nc,kc->nk", _wide(x), _wide(weight))
     return y if bias is None else y + _wide(bias)
 
@@ -274,7 +284,12 @@ def max_pool2d(
     x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False, *, layout: str = "NCHW",
 ) -> Any:
-    """The maximum of each window; with ``return_indices`` also its position h*W + w in the image (int64)."""
+    """The maximum of each window; with ``return_indices`` also its position h*W + w in the image (int64).
+
+    >>> y, where = max_pool2d(np.array([[[[1, 9], [9, 2]]]]), 2, return_indices=True)
+    >>> y.item(), where.item()
+    (9, 1)
+    """
     x, kernel = _nchw(x, layout), _pair(kernel_size)
     height, width = x.shape[2:]
     windows = _windows((height, width), kernel, kernel if stride is None else stride, padding, dilation,
@@ -327,7 +342,11 @@ def avg_pool2d(
     x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None, *, layout: str = "NCHW",
 ) -> Array:
-    """The sum of each window over ``divisor_override``, or over the number of elements in the window."""
+    """The sum of each window over ``divisor_override``, or over the number of elements in the window.
+
+    >>> avg_pool2d(np.array([[[[1, 2], [3, 4]]]]), 2).item()
+    2.5
+    """
     x, kernel = _nchw(x, layout), _pair(kernel_size)
     size = x.shape[2], x.shape[3]
     windows = _windows(size, kernel, kernel if stride is None else stride, padding, 1, ceil_mode)
@@ -375,6 +394,10 @@ def winograd_matrices(m: int) -> WinogradMatrices:
     With M(x) = product of (x - p): row p of B^T holds the coefficients, lowest first, of M(x) / (x - p), and
     the last row those of M; column p of A^T holds the powers of p; row p of G holds 1, p, p^2 over the
     product of p's distances to the other points. The point at infinity takes the highest coefficient alone.
+
+    >>> winograd_matrices(2).a_t
+    array([[ 1.,  1.,  1.,  0.],
+           [ 0.,  1., -1.,  1.]])
     """
     points = np.array(WINOGRAD_POINTS[m])
     others = [np.delete(points, i) for i in range(len(points))]

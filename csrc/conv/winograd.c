@@ -365,25 +365,34 @@ static void add_block(const struct fc_corr *c, const struct block *b, struct fc_
     fc_sums_count(&g->sums, rows * columns);
 }
 
-/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. */
-static void write_weights(const struct fc_corr *c, const struct block *b, struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
+/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. Returns 0 if
+ * a result is not finite: dU may have been, or this sum overflowed. */
+static int transform_back(const struct fc_corr *c, const struct block *b, const struct fc_gradient *g)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
-    w.lanes = g->lanes;
-    w.depths = g->depths;
     const int64_t all = fc_round_up(g->depths, FC_BLOCK);
+    int finite = 1;
     for (int64_t l = 0; l < g->lanes; l += c->k->lanes) {
         const int64_t width = fc_panel_vectors(c->k, l, g->lanes) * c->k->vector;
+        char *panel = g->sums.acc + l * all * 9 * size;
         for (int64_t d = 0; d < all; d++) {
             const int64_t block = d / FC_BLOCK, row = d % FC_BLOCK;
             const char *u = g->sums.total + (l * all * g->taps + (block * g->taps * FC_BLOCK + row) * width) * size;
-            char *to = g->sums.acc + (l * all * 9 + (block * 9 * FC_BLOCK + row) * width) * size;
+            char *to = panel + (block * 9 * FC_BLOCK + row) * width * size;
             c->k->winograd[b->m / 4].weights_back(u, FC_BLOCK * width, to, FC_BLOCK * width, width);
         }
-        w.packed = g->sums.acc;
-        c->k->unpack_weights(&w, l / c->k->lanes);
+        finite &= c->k->finite(panel, all * 9 * width);
     }
+    return finite;
+}
+
+static void write_weights(const struct fc_corr *c, const struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
+{
+    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
+    w.lanes = g->lanes;
+    w.depths = g->depths;
+    w.packed = g->sums.acc;
+    for (int64_t panel = 0; panel * c->k->lanes < g->lanes; panel++) c->k->unpack_weights(&w, panel);
 }
 
 static void gradient_task(void *data, int64_t task, int worker)
@@ -407,7 +416,7 @@ static void gradient_task(void *data, int64_t task, int worker)
         }
     }
     fc_sums_finish(&g.sums);
-    if (c->k->finite(g.sums.total, (int64_t)(fc_gradient_bytes(&g) / c->size))) write_weights(c, b, &g, depth, lane, job->weight);
+    if (transform_back(c, b, &g)) write_weights(c, &g, depth, lane, job->weight);
     else fc_direct_gradient(c, &job->h, 0, depth, lane, job->weight, memory);
 }
 

@@ -8,8 +8,9 @@ from fastconv.nn.conv import Conv2d
 from fastconv.nn.dropout import Dropout
 from fastconv.nn.linear import Flatten, Identity, Linear
 from fastconv.nn.loss import CrossEntropyLoss, MSELoss
-from fastconv.nn.module import Module, Parameter
+from fastconv.nn.module import Module
 from fastconv.nn.norm import BatchNorm2d
+from fastconv.nn.parameter import Parameter
 from fastconv.nn.pool import AvgPool2d, MaxPool2d
 
 __all__ = [

@@ -11,7 +11,8 @@ from fastconv import ops
 from fastconv.autograd import Function, Tensor, as_tensor
 from fastconv.nn._common import Array, IntOrPair, Pair, count, float_type, on_batch
 from fastconv.nn.init import reset_weight_and_bias
-from fastconv.nn.module import Module, Parameter
+from fastconv.nn.module import Module
+from fastconv.nn.parameter import Parameter
 from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
 from fastconv.ops._shapes import PADDING_WORDS

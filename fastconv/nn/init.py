@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastconv.nn.module import Parameter
+from fastconv.nn.parameter import Parameter
 from fastconv.random import generator
 
 __all__ = [
@@ -77,7 +77,11 @@ def normal_(tensor: T, mean: float = 0.0, std: float = 1.0) -> T:
 
 
 def constant_(tensor: T, val: float) -> T:
-    """Everywhere ``val``."""
+    """Everywhere ``val``.
+
+    >>> constant_(np.empty(2), 3).tolist()
+    [3.0, 3.0]
+    """
     return _fill(tensor, val)
 
 
@@ -92,7 +96,11 @@ def ones_(tensor: T) -> T:
 
 
 def kaiming_uniform_(tensor: T, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> T:
-    """Uniform within gain * sqrt(3 / fan); ``a`` is the slope of a leaky ReLU."""
+    """Uniform within gain * sqrt(3 / fan); ``a`` is the slope of a leaky ReLU.
+
+    >>> bool((abs(kaiming_uniform_(np.empty((8, 6)), nonlinearity="relu")) <= 1).all())
+    True
+    """
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / _fan(tensor.shape, mode))
     return uniform_(tensor, -bound, bound)
 

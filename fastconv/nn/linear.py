@@ -11,7 +11,8 @@ from fastconv import ops
 from fastconv.autograd import Function, Tensor, as_tensor
 from fastconv.nn._common import Array, count, float_type
 from fastconv.nn.init import reset_weight_and_bias
-from fastconv.nn.module import Module, Parameter
+from fastconv.nn.module import Module
+from fastconv.nn.parameter import Parameter
 from fastconv.ops._check import flag
 
 

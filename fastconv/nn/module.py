@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Module, the base of every layer and model, and Parameter, what training changes.
+"""Module, the base of every layer and model.
 
 Names and behaviour are PyTorch's, with these differences, each of which turns a silent mistake into none or
 into an error:
@@ -14,121 +14,14 @@ into an error:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from fastconv.autograd import Tensor, as_tensor, is_grad_enabled, no_grad
-from fastconv.errors import ShapeError
-from fastconv.functions import operands
+from fastconv.nn.parameter import Parameter
 
 Array = np.ndarray[Any, Any]
-
-
-# ---- Parameter -------------------------------------------------------------------------------------------
-
-
-class Parameter(Tensor):
-    """A tensor that training changes; assigning one to an attribute of a Module registers it.
-
-    data: an array or tensor; it is copied.
-
-    The array it hands out is read-only. ``p.data = array``, ``p.copy_(array)``, ``with p.writable() as a:``
-    and, under ``no_grad``, ``p += x`` and its kin change it, and raise ``version`` each time. So whatever was
-    computed from a parameter, packed weights or a gradient under way, can tell that it is out of date.
-
-    >>> p = Parameter(np.zeros(2, np.float32))
-    >>> with p.writable() as a:
-    ...     a += 1
-    >>> p.numpy()
-    array([1., 1.], dtype=float32)
-    """
-
-    __slots__ = ("_store", "_version")
-
-    def __init__(self, data: Tensor | Array, requires_grad: bool = True) -> None:
-        self._version = 0
-        super().__init__(as_tensor(data, "data").numpy(), requires_grad)
-        self._adopt(self.numpy())
-
-    def _adopt(self, array: Array) -> None:
-        """Make a copy of ``array`` the value: one writable store, seen from outside through a locked view."""
-        self._store = np.array(array, order="C")
-        self._value = self._store.view()
-        self._value.flags.writeable = False
-        self._version += 1
-
-    @property
-    def version(self) -> int:
-        """A number that every change raises."""
-        return self._version
-
-    @property
-    def data(self) -> Array:
-        """The value, read-only. Assigning an array of the same shape and element type replaces it."""
-        return self.numpy()
-
-    @data.setter
-    def data(self, value: Tensor | Array) -> None:
-        array = self._fitting(value)
-        if array.dtype != self.dtype:
-            raise TypeError(f"data must be {self.dtype} as it was, got {array.dtype}: copy_() converts")
-        self._adopt(array)
-
-    def copy_(self, source: Tensor | Array) -> Self:
-        """Take over the elements of ``source``, converted to the parameter's float type."""
-        array = self._fitting(source)
-        with self.writable() as store:
-            np.copyto(store, array, casting="same_kind")
-        return self
-
-    def _fitting(self, value: Tensor | Array) -> Array:
-        array = as_tensor(value, "data").numpy()
-        if array.shape != self.shape:
-            raise ShapeError(f"data must have the parameter's shape {self.shape}, got {array.shape}")
-        return array
-
-    @contextmanager
-    def writable(self) -> Iterator[Array]:
-        """The array itself, to be changed inside the block."""
-        # Raised on entry too: what is computed from a half-changed value must not pass for current.
-        self._version += 1
-        try:
-            yield self._store
-        finally:
-            self._version += 1
-
-    def _in_place(self, operation: Callable[..., Any], other: Any) -> Self:
-        if is_grad_enabled() and self.requires_grad:
-            raise RuntimeError(
-                "a parameter that requires a gradient cannot be changed in place while operations are "
-                "recorded: put the update inside `with no_grad():`"
-            )
-        both = operands(self, other)
-        if both is None:
-            return NotImplemented  # type: ignore[no-any-return]
-        with self.writable() as store:
-            operation(store, both[1].numpy(), out=store)
-        return self
-
-    def __iadd__(self, other: Any) -> Self:
-        return self._in_place(np.add, other)
-
-    def __isub__(self, other: Any) -> Self:
-        return self._in_place(np.subtract, other)
-
-    def __imul__(self, other: Any) -> Self:
-        return self._in_place(np.multiply, other)
-
-    def __itruediv__(self, other: Any) -> Self:
-        return self._in_place(np.divide, other)
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
-
-# ---- Module ----------------------------------------------------------------------------------------------
 
 
 class IncompatibleKeys(NamedTuple):
@@ -181,10 +74,13 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            values = (*args, *kwargs.values())
-            if not any(isinstance(v, np.ndarray) for v in values):
+            arrays = tensors = False
+            for value in (*args, *kwargs.values()) if kwargs else args:
+                arrays |= isinstance(value, np.ndarray)
+                tensors |= isinstance(value, Tensor)
+            if not arrays:
                 return self.forward(*args, **kwargs)
-            return self._call_on_arrays(args, kwargs, any(isinstance(v, Tensor) for v in values))
+            return self._call_on_arrays(args, kwargs, stay=tensors)
         except Exception as error:
             _name_the_layer(error, self)
             raise
@@ -201,10 +97,10 @@ class Module:
     # -- Attributes: parameters, buffers and modules live in their dicts, found through __getattr__.
 
     def __getattr__(self, name: str) -> Any:
-        for kind in ("_parameters", "_buffers", "_modules"):
-            members = self.__dict__.get(kind, {})
-            if name in members:
-                return members[name]
+        own = self.__dict__
+        for kind in ("_parameters", "_modules", "_buffers"):
+            if kind in own and name in own[kind]:
+                return own[kind][name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -21,7 +21,8 @@ from fastconv.autograd import Function, Tensor
 from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, count, float_type, number
 from fastconv.nn.init import ones_, zeros_
-from fastconv.nn.module import Module, Parameter
+from fastconv.nn.module import Module
+from fastconv.nn.parameter import Parameter
 from fastconv.ops._check import flag, same_dtype
 
 
