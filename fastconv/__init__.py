@@ -16,7 +16,7 @@ fastconv.reference  the slow, obvious twin of every operation
 from fastconv import _config, nn, ops, optim
 from fastconv._config import cpu_info, get_num_threads, set_isa, set_num_threads, show_config
 from fastconv.autograd import Tensor, no_grad, tensor
-from fastconv.errors import ShapeError, WeightsError
+from fastconv.errors import DataError, ShapeError, WeightsError
 from fastconv.ops import algorithm
 from fastconv.random import manual_seed
 
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 _config.apply()
 
 __all__ = [
+    "DataError",
     "ShapeError",
     "Tensor",
     "WeightsError",

@@ -301,7 +301,7 @@ def test_a_learning_rate_that_is_too_high_is_named(run):
         (["--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion' (choose from"),
         (["--algorithm", "fft"], "argument --algorithm: invalid choice: 'fft' (choose from"),
         (["--batch-size", "0"], "argument --batch-size: got '0', expected an integer of 1 or more"),
-        (["--threads", "two"], "argument --threads: got 'two', expected an integer of 1 to 1024"),
+        (["--threads", "two"], "argument --threads: got 'two', expected an integer of 1 to 4096"),
         (["--seed", "-1"], "argument --seed: got '-1', expected an integer of 0 or more"),
         (["--lr", "0"], "argument --lr: got '0', expected a number above 0"),
         (["--data-dir", "."], "argument --data-dir: --data digits reads no files"),

@@ -2,7 +2,7 @@
 """What every data set is once it is loaded, and how it is cut into batches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled images, split once and for all into those to learn from and those to be judged by.
 
@@ -22,10 +22,10 @@ class Dataset:
     """
 
     name: str
-    train_images: Array
-    train_labels: Array
-    test_images: Array
-    test_labels: Array
+    train_images: Array = field(repr=False)
+    train_labels: Array = field(repr=False)
+    test_images: Array = field(repr=False)
+    test_labels: Array = field(repr=False)
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
