@@ -34,7 +34,7 @@ def _threads_from(variable: str) -> int | None:
     text = os.environ.get(variable, "").split(",")[0].strip()
     if not text:
         return None
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) and len(text) <= 9:
+    if text.isascii() and text.isdigit() and int(text[:9]) >= 1 and len(text) <= 9:
         return min(int(text), MAX_THREADS)
     if variable == "FASTCONV_NUM_THREADS":
         warnings.warn(

@@ -45,7 +45,9 @@ class ConvPlan:
     def packed_bytes(self) -> int: ...
     def pack(self, weight: Array, bias: Array | None = None) -> PackedWeights:
         """Weights (copied) and bias in the order this plan's kernels read."""
-    def forward(self, x: Array, weight: Array | PackedWeights, bias: Array | None, out: Array, channels_last: bool) -> None:
+    def forward(
+        self, x: Array, weight: Array | PackedWeights, bias: Array | None, out: Array, channels_last: bool
+    ) -> None:
         """out[:] = convolution (every element is written; out overlaps no input)."""
     def backward_data(self, grad_output: Array, weight: Array | PackedWeights, out: Array, channels_last: bool) -> None:
         """out[:] = gradient with respect to x."""
@@ -54,8 +56,8 @@ class ConvPlan:
 
 @final
 class PackedWeights:
-    """Made by ConvPlan.pack; serves every plan with the same pass, algorithm, level, dtype, channels, kernel, stride and
-    dilation, whatever its batch, input size and padding. Another plan raises ValueError saying what differs."""
+    """Made by ConvPlan.pack; serves every plan with the same pass, algorithm, level, dtype, channels, kernel, stride
+    and dilation, whatever its batch, input size and padding. Another plan raises ValueError saying what differs."""
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property

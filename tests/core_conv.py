@@ -124,9 +124,8 @@ def winograd_bound(problem: ConvProblem, arrays: ConvArrays, m: int) -> Results:
     tiles = problem.n * int(np.prod([-(-n // m) for n in problem.output_size]))
     dw = _abs_weight_gradient(problem, x, dy, m)
     db = summation_bound(problem, arrays).db
-    return Results(
-        factor * (problem.cin + extra) * u * y, factor * (problem.cout + extra) * u * dx, factor * (tiles + 48) * u * dw, db
-    )
+    u *= factor
+    return Results((problem.cin + extra) * u * y, (problem.cout + extra) * u * dx, (tiles + 48) * u * dw, db)
 
 
 def bound(problem: ConvProblem, arrays: ConvArrays, algorithm: str) -> Results:
