@@ -110,6 +110,8 @@ fc_status fc_conv_plan_init(fc_conv_plan *plan, const fc_conv *problem, fc_pass 
 const char *fc_conv_plan_algorithm(const fc_conv_plan *plan);    /* "direct", "im2col" or "winograd" */
 const char *fc_conv_plan_variant(const fc_conv_plan *plan);      /* what exactly: "F(4x4,3x3)", "depthwise", ... */
 
+const char *fc_conv_plan_isa(const fc_conv_plan *plan);          /* the level its kernels belong to */
+
 typedef struct {
     fc_tensor x;            /* input, or its gradient in backward-data */
     fc_tensor y;            /* output, or its gradient in both backward passes */
@@ -122,6 +124,10 @@ typedef struct {
 
 /* Brings the weights (and the bias) into the order in which the plan's kernels read them. */
 fc_status fc_conv_pack(const fc_conv_plan *plan, const fc_conv_data *data);
+
+/* Whether weights packed for one plan serve the other: same pass, algorithm, level, type, channels, kernel, stride,
+ * dilation. Batch, input size and padding may differ. */
+int fc_conv_packs_alike(const fc_conv_plan *a, const fc_conv_plan *b);
 
 /* Runs the pass. Every element of its result is overwritten, never accumulated into. */
 fc_status fc_conv_run(const fc_conv_plan *plan, const fc_conv_data *data);

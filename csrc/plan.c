@@ -86,6 +86,17 @@ fc_status fc_conv_plan_init(fc_conv_plan *plan, const fc_conv *problem, fc_pass 
     return FC_OK;
 }
 
+int fc_conv_packs_alike(const fc_conv_plan *a, const fc_conv_plan *b)
+{
+    const fc_conv *p = &a->problem, *q = &b->problem;
+    if (a->pass != b->pass || a->algorithm != b->algorithm || a->kernels != b->kernels || p->groups != q->groups ||
+        p->in_channels != q->in_channels || p->out_channels != q->out_channels)
+        return 0;
+    for (int i = 0; i < FC_AXES; i++)
+        if (p->kernel[i] != q->kernel[i] || p->stride[i] != q->stride[i] || p->dilation[i] != q->dilation[i]) return 0;
+    return 1;
+}
+
 int fc_threads_for(double seconds, int max_threads)
 {
     const double pieces = seconds / 20e-6;

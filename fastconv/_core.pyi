@@ -41,12 +41,29 @@ class ConvPlan:
     @property
     def workspace_bytes(self) -> int:
         """Scratch memory of one thread."""
-    def forward(self, x: Array, weight: Array, bias: Array | None, out: Array, channels_last: bool) -> None:
+    @property
+    def packed_bytes(self) -> int: ...
+    def pack(self, weight: Array, bias: Array | None = None) -> PackedWeights:
+        """Weights (copied) and bias in the order this plan's kernels read."""
+    def forward(
+        self, x: Array, weight: Array | PackedWeights, bias: Array | None, out: Array, channels_last: bool
+    ) -> None:
         """out[:] = convolution (every element is written; out overlaps no input)."""
-    def backward_data(self, grad_output: Array, weight: Array, out: Array, channels_last: bool) -> None:
+    def backward_data(self, grad_output: Array, weight: Array | PackedWeights, out: Array, channels_last: bool) -> None:
         """out[:] = gradient with respect to x."""
     def backward_weights(self, grad_output: Array, x: Array, out: Array, channels_last: bool) -> None:
         """out[:] = gradient with respect to the weights (OIHW, C-contiguous)."""
+
+@final
+class PackedWeights:
+    """Made by ConvPlan.pack; serves every plan with the same pass, algorithm, level, dtype, channels, kernel, stride
+    and dilation, whatever its batch, input size and padding. Another plan raises ValueError saying what differs."""
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def nbytes(self) -> int: ...
 
 def sum_channels(grad_output: Array, out: Array, channels_last: bool) -> None:
     """out[k] = sum of grad_output over every axis but the channels: the gradient of a bias."""

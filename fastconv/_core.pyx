@@ -4,6 +4,7 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 import os
 import threading
@@ -82,6 +83,8 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_conv_plan_variant(const fc_conv_plan *)
     fc_status fc_conv_pack(const fc_conv_plan *, const fc_conv_data *)
     fc_status fc_conv_run(const fc_conv_plan *, const fc_conv_data *)
+    int fc_conv_packs_alike(const fc_conv_plan *, const fc_conv_plan *)
+    const char *fc_conv_plan_isa(const fc_conv_plan *)
     int fc_threads_for(double seconds, int max_threads)
     size_t fc_sum_workspace(fc_dtype)
     fc_status fc_pool_init(fc_pool *)
@@ -226,6 +229,10 @@ cdef fc_tensor tensor(View view, bint channels_last):
     return t
 
 
+cdef int item_bytes(fc_dtype dtype) noexcept:
+    return 4 if dtype == FC_F32 else 8
+
+
 cdef int64_t extents(View view, bint channels_last, int64_t *space) noexcept:
     """Fills the three spatial extents, 1 for the axes the array has not; returns the number of its elements."""
     cdef Py_buffer *b = &view.buffer
@@ -235,6 +242,31 @@ cdef int64_t extents(View view, bint channels_last, int64_t *space) noexcept:
         space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + (1 if channels_last else 2)]
         elements *= space[axis]
     return elements
+
+
+cdef int expect(View view, str name, int itemsize, int64_t batch, int64_t channels, const int64_t *space,
+                bint channels_last) except -1:
+    """That a buffer is what the plan was made for: the gate has seen to it, unless a thread resized the array since."""
+    cdef Py_buffer *b = &view.buffer
+    cdef int axis
+    cdef int64_t found[3]
+    cdef bint fits = 3 <= b.ndim <= 5 and b.itemsize == itemsize and b.shape[0] == batch
+    fits = fits and b.shape[b.ndim - 1 if channels_last else 1] == channels
+    if fits:
+        extents(view, channels_last, found)
+        fits = found[0] == space[0] and found[1] == space[1] and found[2] == space[2]
+    if not fits:
+        shape = tuple([b.shape[axis] for axis in range(b.ndim)])
+        raise ValueError(f"{name}: got shape {shape} and {b.itemsize} bytes an element, expected batch {batch}, "
+                         f"{channels} channels, extents {triple(space)} and {itemsize} bytes an element")
+    return 0
+
+
+cdef int expect_elements(View view, str name, fc_dtype dtype, int64_t elements) except -1:
+    if view.buffer.len != elements * (4 if dtype == FC_F32 else 8):
+        raise ValueError(f"{name}: got {view.buffer.len} bytes, expected {elements} elements of "
+                         f"{'float32' if dtype == FC_F32 else 'float64'}")
+    return 0
 
 
 cdef int fill(int64_t *to, tuple values) except -1:
@@ -299,35 +331,131 @@ cdef class ConvPlan:
     def packed_bytes(self):
         return self.plan.packed
 
-    cdef int run(self, View x, View y, View weight, View bias, bint channels_last) except -1:
+    def pack(self, weight, bias=None):
+        """Weights in this plan's order, for any plan that packs alike."""
+        cdef PackedWeights packed = PackedWeights.__new__(PackedWeights)
+        packed.plan = self.plan
+        packed.weight = np.array(weight, order="C", copy=True)
+        packed.memory = borrow(self.plan.packed if self.plan.packed else 64)
+        cdef View w = hold(packed.weight, PyBUF_C_CONTIGUOUS)
+        if bias is not None:
+            packed.bias = contiguous(np.array(bias, copy=True))
+        self.fill(packed.memory, w, packed.bias)
+        return packed
+
+    cdef int fill(self, Scratch memory, View weight, View bias) except -1:
+        cdef fc_conv_data data
+        memset(&data, 0, sizeof(data))
+        self.expect_weights(weight, bias)
+        data.weight = weight.buffer.buf
+        data.bias = bias.buffer.buf if bias is not None else NULL
+        data.packed = memory.memory
+        data.threads = fc_threads_for(1e-9 * self.plan.packed, num_threads)
+        cdef fc_status status
+        with nogil:
+            status = fc_conv_pack(&self.plan, &data)
+        return check(status)
+
+    cdef int expect_weights(self, View weight, View bias) except -1:
+        cdef fc_conv *p = &self.plan.problem
+        expect_elements(weight, "weight", p.dtype,
+                        p.out_channels * (p.in_channels // p.groups) * p.kernel[0] * p.kernel[1] * p.kernel[2])
+        if bias is not None:
+            expect_elements(bias, "bias", p.dtype, p.out_channels)
+        return 0
+
+    cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last) except -1:
+        cdef fc_conv *p = &self.plan.problem
+        expect(x, "x", item_bytes(p.dtype), p.batch, p.in_channels, p.input, channels_last)
+        expect(y, "output", item_bytes(p.dtype), p.batch, p.out_channels, p.out, channels_last)
+        self.expect_weights(weight, bias)
         cdef fc_conv_data data
         data.x = tensor(x, channels_last)
         data.y = tensor(y, channels_last)
         data.weight = weight.buffer.buf
         data.bias = bias.buffer.buf if bias is not None else NULL
+        data.packed = packed.memory if packed is not None else NULL
         data.threads = fc_threads_for(self.plan.seconds, num_threads)
-        cdef Scratch scratch = borrow(self.plan.packed + data.threads * self.plan.workspace)
-        data.packed = scratch.memory
-        data.workspace = <char *>scratch.memory + self.plan.packed
+        cdef Scratch scratch = borrow(<size_t>data.threads * self.plan.workspace)
+        data.workspace = scratch.memory
         cdef fc_status status
         with nogil:
-            status = fc_conv_pack(&self.plan, &data)
-            if status == FC_OK:
-                status = fc_conv_run(&self.plan, &data)
+            status = fc_conv_run(&self.plan, &data)
         give_back(scratch)
         return check(status)
 
+    cdef int run_with(self, View x, View y, weight, bias, bint channels_last) except -1:
+        """With weights as they are, or packed before."""
+        cdef PackedWeights ready
+        cdef Scratch packed = None
+        cdef View w, b = None
+        if isinstance(weight, PackedWeights):
+            ready = weight
+            ready.must_serve(&self.plan, bias)
+            return self.run(x, y, hold(ready.weight, PyBUF_C_CONTIGUOUS), ready.memory, ready.bias, channels_last)
+        w = contiguous(weight)
+        if bias is not None:
+            b = contiguous(bias)
+        if self.plan.packed:
+            packed = borrow(self.plan.packed)
+            self.fill(packed, w, b)
+        self.run(x, y, w, packed, b, channels_last)
+        if packed is not None:
+            give_back(packed)
+        return 0
+
     def forward(self, x, weight, bias, out, bint channels_last):
-        self.run(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), contiguous(weight),
-                 contiguous(bias) if bias is not None else None, channels_last)
+        self.run_with(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), weight, bias, channels_last)
 
     def backward_data(self, grad_output, weight, out, bint channels_last):
-        self.run(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), contiguous(weight), None,
-                 channels_last)
+        self.run_with(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), weight, None, channels_last)
 
     def backward_weights(self, grad_output, x, out, bint channels_last):
-        self.run(hold(x, PyBUF_STRIDES), hold(grad_output, PyBUF_STRIDES),
-                 hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), None, channels_last)
+        self.run(hold(x, PyBUF_STRIDES), hold(grad_output, PyBUF_STRIDES), hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
+                 None, None, channels_last)
+
+
+cdef class PackedWeights:
+    cdef fc_conv_plan plan
+    cdef Scratch memory
+    cdef View bias
+    cdef object weight    # a copy: later changes of the original do not show
+
+    def __init__(self):
+        raise TypeError("PackedWeights are made by ConvPlan.pack")
+
+    cdef int must_serve(self, const fc_conv_plan *plan, bias) except -1:
+        if bias is not None:
+            raise ValueError("bias: expected None, because packed weights carry the bias they were packed with")
+        if not fc_conv_packs_alike(&self.plan, plan):
+            raise ValueError(
+                f"weight: packed for {describe(&self.plan)}, but this call needs {describe(plan)}; pack the weights again"
+            )
+        return 0
+
+    @property
+    def shape(self):
+        return self.weight.shape
+
+    @property
+    def dtype(self):
+        return self.weight.dtype
+
+    @property
+    def nbytes(self):
+        return self.memory.bytes + self.weight.nbytes
+
+    def __reduce__(self):
+        raise ValueError("PackedWeights cannot be pickled or copied: they fit one level of one CPU; keep the weights instead")
+
+
+cdef str describe(const fc_conv_plan *plan):
+    cdef const fc_conv *p = &plan.problem
+    return (
+        f"{fc_conv_plan_algorithm(plan).decode()} {fc_conv_plan_variant(plan).decode()} on {fc_conv_plan_isa(plan).decode()}, "
+        f"{'float32' if p.dtype == FC_F32 else 'float64'}, {p.in_channels} to {p.out_channels} channels, groups {p.groups}, "
+        f"kernel {triple(p.kernel)}, stride {triple(p.stride)}, dilation {triple(p.dilation)}"
+    )
 
 
 cdef View contiguous(array):
@@ -342,7 +470,7 @@ def sum_channels(grad_output, out, bint channels_last):
     cdef int64_t elements = extents(t, channels_last, space)
     cdef int64_t batch = t.buffer.shape[0], channels = t.buffer.shape[t.buffer.ndim - 1 if channels_last else 1]
     cdef int threads = fc_threads_for(1e-9 * elements, num_threads)
-    cdef Scratch scratch = borrow(threads * fc_sum_workspace(dtype))
+    cdef Scratch scratch = borrow(<size_t>threads * fc_sum_workspace(dtype))
     cdef fc_status status
     with nogil:
         status = fc_sum_channels(dtype, batch, channels, space, &y, sums.buffer.buf, scratch.memory, threads)
@@ -384,6 +512,11 @@ cdef class PoolPlan:
         return self.plan.workspace
 
     cdef int run(self, View x, View y, View indices, bint channels_last, bint backward) except -1:
+        cdef fc_pool *p = &self.plan.problem
+        expect(x, "x", item_bytes(p.dtype), p.batch, p.channels, p.input, channels_last)
+        expect(y, "output", item_bytes(p.dtype), p.batch, p.channels, p.out, channels_last)
+        if indices is not None:
+            expect(indices, "indices", sizeof(int64_t), p.batch, p.channels, p.out, channels_last)
         cdef fc_pool_data data
         data.x = tensor(x, channels_last)
         data.y = tensor(y, channels_last)
@@ -391,7 +524,7 @@ cdef class PoolPlan:
         if indices is not None:
             data.indices = tensor(indices, channels_last)
         data.threads = fc_threads_for(self.plan.seconds, num_threads)
-        cdef Scratch scratch = borrow(data.threads * self.plan.workspace)
+        cdef Scratch scratch = borrow(<size_t>data.threads * self.plan.workspace)
         data.workspace = scratch.memory
         cdef fc_status status
         with nogil:
@@ -417,6 +550,8 @@ def scatter_planes(grad_output, indices, out, bint channels_last):
     cdef int64_t x_space[3]
     cdef int64_t y_space[3]
     cdef int64_t elements = extents(x, channels_last, x_space) + extents(y, channels_last, y_space)
+    expect(y, "grad_output", item_bytes(dtype), batch, channels, y_space, channels_last)
+    expect(positions, "indices", sizeof(int64_t), batch, channels, y_space, channels_last)
     cdef fc_pool_data data
     data.x = tensor(x, channels_last)
     data.y = tensor(y, channels_last)

@@ -10,6 +10,8 @@ const struct fc_algorithm *const fc_algorithms[FC_ALGORITHM_COUNT] = {
 const char *fc_conv_plan_algorithm(const fc_conv_plan *plan) { return plan->algorithm->label; }
 const char *fc_conv_plan_variant(const fc_conv_plan *plan) { return plan->algorithm->variant; }
 
+const char *fc_conv_plan_isa(const fc_conv_plan *plan) { return plan->kernels->isa; }
+
 size_t fc_most_bytes(const fc_conv_plan *plan, size_t (*bytes)(const struct fc_corr *))
 {
     size_t most = 0;

@@ -266,21 +266,19 @@ static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, con
     return fc_parallel(forward_task, &job, blocks * job.parts, data->threads);
 }
 
+/* 16 depths at a time: first as direct convolution wants them, [tap][16][lanes], then transformed. */
 static void pack_panel(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, char *to, int m)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const struct fc_weights w = fc_weights_of(c, weight, group, lane, 0);
-    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector, lanes = fc_min(width, w.lanes);
-    const int64_t depths = fc_round_up(c->depths, FC_BLOCK);
-    double taps[9 * FC_MAX_VECTORS * FC_BLOCK] = {0};    /* [tap][lane]; room for either element type */
-    for (int64_t d = 0; d < depths; d++) {
-        for (int tap = 0; tap < 9; tap++) {
-            const ptrdiff_t at = d * w.depth + tap / 3 * w.tap[1] + tap % 3 * w.tap[2];
-            char *line = (char *)taps + tap * width * size;
-            if (d < c->depths) c->k->copy_line(line, (const char *)w.source + at * size, w.lane, lanes);
-            else c->k->copy_line(line, zeros, 1, lanes);
-        }
-        c->k->winograd[m / 4].weights(taps, width, to + d * width * size, depths * width, width);
+    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector, depths = fc_round_up(c->depths, FC_BLOCK);
+    double taps[9 * FC_BLOCK * FC_MAX_VECTORS * FC_BLOCK / 2];    /* room for the widest panel of either element type */
+    for (int64_t block = 0; block < depths; block += FC_BLOCK) {
+        struct fc_weights w = fc_weights_of(c, weight, group, lane, block);
+        w.depths = fc_min(w.depths, FC_BLOCK);
+        w.packed = taps;
+        c->k->pack_weights(&w, 0);
+        for (int64_t d = 0; d < FC_BLOCK; d++)
+            c->k->winograd[m / 4].weights((char *)taps + d * width * size, FC_BLOCK * width, to + (block + d) * width * size, depths * width, width);
     }
 }
 static void pack_panel_2(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 2); }
@@ -367,25 +365,34 @@ static void add_block(const struct fc_corr *c, const struct block *b, struct fc_
     fc_sums_count(&g->sums, rows * columns);
 }
 
-/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. */
-static void write_weights(const struct fc_corr *c, const struct block *b, struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
+/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. Returns 0 if
+ * a result is not finite: dU may have been, or this sum overflowed. */
+static int transform_back(const struct fc_corr *c, const struct block *b, const struct fc_gradient *g)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
-    w.lanes = g->lanes;
-    w.depths = g->depths;
     const int64_t all = fc_round_up(g->depths, FC_BLOCK);
+    int finite = 1;
     for (int64_t l = 0; l < g->lanes; l += c->k->lanes) {
         const int64_t width = fc_panel_vectors(c->k, l, g->lanes) * c->k->vector;
+        char *panel = g->sums.acc + l * all * 9 * size;
         for (int64_t d = 0; d < all; d++) {
             const int64_t block = d / FC_BLOCK, row = d % FC_BLOCK;
             const char *u = g->sums.total + (l * all * g->taps + (block * g->taps * FC_BLOCK + row) * width) * size;
-            char *to = g->sums.acc + (l * all * 9 + (block * 9 * FC_BLOCK + row) * width) * size;
+            char *to = panel + (block * 9 * FC_BLOCK + row) * width * size;
             c->k->winograd[b->m / 4].weights_back(u, FC_BLOCK * width, to, FC_BLOCK * width, width);
         }
-        w.packed = g->sums.acc;
-        c->k->unpack_weights(&w, l / c->k->lanes);
+        finite &= c->k->finite(panel, all * 9 * width);
     }
+    return finite;
+}
+
+static void write_weights(const struct fc_corr *c, const struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
+{
+    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
+    w.lanes = g->lanes;
+    w.depths = g->depths;
+    w.packed = g->sums.acc;
+    for (int64_t panel = 0; panel * c->k->lanes < g->lanes; panel++) c->k->unpack_weights(&w, panel);
 }
 
 static void gradient_task(void *data, int64_t task, int worker)
@@ -409,7 +416,7 @@ static void gradient_task(void *data, int64_t task, int worker)
         }
     }
     fc_sums_finish(&g.sums);
-    if (c->k->finite(g.sums.total, (int64_t)(fc_gradient_bytes(&g) / c->size))) write_weights(c, b, &g, depth, lane, job->weight);
+    if (transform_back(c, b, &g)) write_weights(c, &g, depth, lane, job->weight);
     else fc_direct_gradient(c, &job->h, 0, depth, lane, job->weight, memory);
 }
 
@@ -476,7 +483,7 @@ static double cycles(const fc_conv_plan *plan)
     const double a2 = (m + 2) * (m + 2), weights = a2 * depths * lanes;
     const double product = tiles * weights / (2 * k->vector * 0.85);
     const int resident = weights * (double)c.size < (double)fc_cache_sizes().l2;
-    const double stream = resident ? 0 : weights * (double)c.size / 8 * (double)fc_max(1, (int64_t)tiles / FEW_TILES) / 2;
+    const double stream = resident ? 0 : weights * (double)c.size / 6 * (double)fc_max(1, (int64_t)tiles / FEW_TILES);
     const double transforms = tiles * (depths * (m == 2 ? 4.5 : 9) + lanes * (m == 2 ? 3 : 7)) / k->vector * 16;
     const double moves = 1.5 * ((double)fc_volume(c.from_size) * depths + (double)fc_volume(c.to_size) * lanes);
     return (product > stream ? product : stream) + transforms + moves;

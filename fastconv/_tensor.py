@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tensor: an array on the tape of :mod:`fastconv.autograd`, which is where to import it from."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
+
+import numpy as np
+
+from fastconv.errors import ShapeError
+
+if TYPE_CHECKING:
+    from fastconv.autograd import Function
+
+Array = np.ndarray[Any, Any]
+Dims = int | tuple[int, ...] | None
+
+
+class Max(NamedTuple):
+    """What ``Tensor.max(dim)`` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Tensor:
+    """A NumPy array that remembers how it was made. Make one with :func:`tensor`.
+
+    value: an array of floats, integers or booleans; it is not copied.
+    requires_grad: whether :meth:`backward` shall compute ``grad``; needs float32 or float64.
+
+    The operators broadcast as NumPy's. A Python number takes the tensor's element type and an integer array
+    that of the float it meets; float32 and float64 never mix (TypeError).
+
+    >>> a = Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]), requires_grad=True)
+    >>> y = (a.max(1).values * 10 - a[:, 0]).sum()
+    >>> y.backward()
+    >>> y.item(), a.grad.tolist()
+    (56.0, [[-1.0, 10.0], [-1.0, 10.0]])
+    """
+
+    __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "_value")
+    __array_ufunc__ = None  # so that ``array + tensor`` comes to Tensor.__radd__
+    __hash__ = object.__hash__
+    #: Raised by every change; 0 for what cannot change.
+    _version = 0
+
+    def __init__(self, value: Array, requires_grad: bool = False) -> None:
+        self._value = _plain_array(value, "value")
+        self._node: Function | None = None
+        self._grad: Tensor | None = None
+        self._requires_grad = False
+        self.requires_grad = requires_grad
+
+    # -- The value: everything below and outside reads it through numpy().
+
+    def numpy(self) -> Array:
+        """The value, not a copy. It is read-only where writing would falsify a gradient still to come."""
+        return self._value
+
+    @property
+    def data(self) -> Array:
+        """The value, as :meth:`numpy`."""
+        return self.numpy()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self._value.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return self._value.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self._value.dtype
+        return dtype
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the extent of one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._value.size
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number."""
+        return self.numpy().item()
+
+    def tolist(self) -> Any:
+        """The value as nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        value = self.numpy()
+        if dtype is not None and value.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"a {value.dtype} tensor needs a copy to become a {np.dtype(dtype)} array")
+            return value.astype(dtype)
+        return value.copy() if copy else value
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("a tensor of no axes has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.ndim == 0 else str(self), spec)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+        if self.dtype not in (np.float32, np.int64, np.bool_):
+            text += f", dtype={self.dtype}"
+        if self._node is not None:
+            text += f", grad_fn=<{type(self._node).__name__}>"
+        elif self._requires_grad:
+            text += ", requires_grad=True"
+        return f"tensor({text})"
+
+    # -- The gradient.
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor. Only that of a leaf can be set."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self._node is not None and not value:
+            raise RuntimeError("requires_grad can be cleared on a leaf only; .detach() gives the bare value")
+        if value and self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"requires_grad needs a float32 or float64 tensor, got {self.dtype}")
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set ``requires_grad``; returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Function | None:
+        """The operation that made this tensor; None for a leaf."""
+        return self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The sum of the gradients of every backward pass since it was last set to None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | Array | None) -> None:
+        self._grad = None if value is None else Tensor(_gradient_for(self, value, "grad"))
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self._grad = None
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor although it is not a leaf."""
+        if not self._requires_grad:
+            raise RuntimeError("retain_grad() needs a tensor that requires a gradient")
+        if self._node is not None:
+            self._node.retainer = weakref.ref(self)
+
+    def backward(self, gradient: Tensor | Array | None = None, retain_graph: bool = False) -> None:
+        """Add d(self)/d(leaf) to ``grad`` of every leaf that requires it.
+
+        gradient: the derivative of the final result with respect to this tensor, of its shape and type; may
+            be left out for a tensor of one element, where it is 1.
+        retain_graph: keep what the operations saved, so that backward can be called again.
+
+        RuntimeError, with every gradient as it was: if nothing was recorded, if the graph was already used,
+        or if a parameter has been changed since the forward pass.
+        """
+        if not self._requires_grad:
+            raise RuntimeError("backward(): the tensor does not require a gradient, so nothing was recorded")
+        if gradient is None:
+            if self.numel() != 1:
+                raise RuntimeError(
+                    f"backward() of a tensor of shape {self.shape}: pass gradient, an array of that shape, "
+                    "or reduce the tensor to one number first, with .sum() or .mean()"
+                )
+            gradient = np.ones(self.shape, self.dtype)
+        autograd.walk(self, _gradient_for(self, gradient, "gradient"), retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same value, without its history."""
+        return Tensor(self.numpy())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        self._refuse_unless_leaf("deepcopy")
+        twin = type(self)(self.numpy().copy(), self._requires_grad)
+        memo[id(self)] = twin
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._refuse_unless_leaf("pickle")
+        return type(self), (np.array(self.numpy()), self._requires_grad)
+
+    def _refuse_unless_leaf(self, what: str) -> None:
+        if self._node is not None:
+            raise RuntimeError(f"cannot {what} a tensor with its history; use .detach() first")
+
+    # -- Arithmetic. Every method names the Function that carries its mathematics.
+
+    def __add__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Add, self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Subtract, self, other, swap=True)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Multiply, self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Divide, self, other, swap=True)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return functions.binary(functions.Power, self, other, swap=True)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return functions.binary(functions.MatMul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return functions.binary(functions.MatMul, self, other, swap=True)
+
+    def __neg__(self) -> Tensor:
+        return functions.Negate()(self)
+
+    def exp(self) -> Tensor:
+        return functions.Exp()(self)
+
+    def log(self) -> Tensor:
+        return functions.Log()(self)
+
+    def relu(self) -> Tensor:
+        return functions.ReLU()(self)
+
+    def sigmoid(self) -> Tensor:
+        return functions.Sigmoid()(self)
+
+    def tanh(self) -> Tensor:
+        return functions.Tanh()(self)
+
+    # -- Reductions.
+
+    def sum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """The sum over all axes, or over those of ``dim``, accumulated in float64."""
+        return functions.Sum(dim, keepdim)(self)
+
+    def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """The mean over all axes, or over those of ``dim``, accumulated in float64; floats only."""
+        return functions.Mean(dim, keepdim)(self)
+
+    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest element; with ``dim`` (values, indices) along that axis."""
+        if dim is None:
+            return functions.Maximum()(self)
+        indices = np.expand_dims(self.numpy().argmax(dim), dim)
+        values = functions.TakeAlong(indices, dim)(self)
+        if keepdim:
+            return Max(values, Tensor(indices))
+        return Max(values.reshape(np.delete(self.shape, dim).tolist()), Tensor(indices.squeeze(dim)))
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the largest element, in the flattened tensor or along ``dim``."""
+        return Tensor(np.asarray(np.argmax(self.numpy(), dim, keepdims=keepdim)))
+
+    # -- Shape.
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one extent may be -1."""
+        return functions.Reshape(_spread(shape))(self)
+
+    view = reshape
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """Join the axes from ``start_dim`` to ``end_dim`` into one."""
+        if self.ndim == 0:
+            return self.reshape(1)
+        first, last = (range(self.ndim)[d] for d in (start_dim, end_dim))
+        if first > last:
+            raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        joined = int(np.prod(self.shape[first:last + 1]))
+        return self.reshape(*self.shape[:first], joined, *self.shape[last + 1:])
+
+    def permute(self, *dims: Any) -> Tensor:
+        """The axes in another order."""
+        return functions.Permute(_spread(dims))(self)
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Two axes exchanged."""
+        order = list(range(self.ndim))
+        order[dim0], order[dim1] = order[dim1], order[dim0]
+        return self.permute(order)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return functions.Index(key)(self)
+
+    # -- Element types and comparisons.
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Another element type. From float to float the gradient is converted back, else it ends here."""
+        dtype = np.dtype(dtype)
+        if self.dtype == dtype:
+            return self
+        return functions.Cast(dtype)(self) if dtype.kind == "f" else Tensor(self.numpy().astype(dtype))
+
+    def float(self) -> Tensor:
+        """As float32."""
+        return self.astype(np.float32)
+
+    def double(self) -> Tensor:
+        """As float64."""
+        return self.astype(np.float64)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return functions.compare(np.equal, self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return functions.compare(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return functions.compare(np.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return functions.compare(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return functions.compare(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return functions.compare(np.greater_equal, self, other)
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor holding a copy of ``data``: a number, nested lists of numbers, an array or a tensor.
+
+    dtype: by default that of an array or a tensor, float32 for Python's floats, int64 for its integers.
+
+    >>> tensor([1, 2]).dtype, tensor([1.0, 2.0]).dtype
+    (dtype('int64'), dtype('float32'))
+    """
+    typed = isinstance(data, (np.ndarray, np.generic, Tensor))
+    if isinstance(data, np.ndarray):
+        data = _plain_array(data, "data")
+    value = np.array(data, dtype)
+    if dtype is None and not typed and value.dtype == np.float64:
+        value = value.astype(np.float32)
+    return Tensor(value, requires_grad)
+
+
+def as_tensor(value: Tensor | Array, name: str = "input") -> Tensor:
+    """``value`` itself if it is a tensor, else a tensor sharing the array's memory.
+
+    TypeError for anything else: a list here is more often a mistake than a wish.
+
+    >>> a = np.zeros(2)
+    >>> as_tensor(a).numpy() is a
+    True
+    """
+    return value if isinstance(value, Tensor) else Tensor(_plain_array(value, name))
+
+
+def result(value: Array, node: Function | None) -> Tensor:
+    """What an operation made, without the checks of the constructor; recorded where ``node`` is given."""
+    made = Tensor.__new__(Tensor)
+    made._value = value
+    made._node = node
+    made._grad = None
+    made._requires_grad = node is not None
+    return made
+
+
+def _plain_array(value: Any, name: str) -> Array:
+    if type(value) is not np.ndarray:
+        if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+            kind = type(value).__name__
+            raise TypeError(f"{name} must be a fastconv.Tensor or a numpy.ndarray, got {kind}")
+        value = value.view(np.ndarray)
+    array: Array = value
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold floats, integers or booleans, got {array.dtype}")
+    return array
+
+
+def _gradient_for(target: Tensor, value: Tensor | Array, name: str) -> Array:
+    array = as_tensor(value, name).numpy()
+    if array.shape != target.shape:
+        raise ShapeError(f"{name} must have the tensor's shape {target.shape}, got {array.shape}")
+    if array.dtype != target.dtype:
+        raise TypeError(f"{name} must have the tensor's element type {target.dtype}, got {array.dtype}")
+    return array
+
+
+def _spread(arguments: tuple[Any, ...]) -> tuple[SupportsIndex, ...]:
+    """f(2, 3) and f((2, 3)) mean the same."""
+    if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
+        return tuple(arguments[0])
+    return arguments
+
+
+# At the end: see the end of autograd.py.
+from fastconv import autograd, functions  # noqa: E402

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Reverse-mode differentiation: Tensor, Function, no_grad.
+
+A :class:`Tensor` is a value, its gradient and how it was made. Each operation is one small subclass of
+:class:`Function` that computes (``forward``) and differentiates (``backward``) on NumPy arrays; calling an
+instance of it on tensors records it on the tape. :meth:`Tensor.backward` walks the tape from the newest
+operation to the oldest, which is an order in which every gradient is complete before it is used, and the same
+order every time: sums of gradients have the same bits from run to run.
+
+Tensors are values: no operation changes one in place, ``a += b`` makes a new tensor. Only
+:class:`fastconv.nn.Parameter` can be changed, and it counts its changes, so that a gradient is never computed
+from a value that is no longer the one of the forward pass.
+
+This file is the tape. Tensor is in ``_tensor.py``, the operations (Add, Sum, Index, ...) in ``functions.py``.
+
+>>> x = tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
+from typing import Any, Self
+
+import numpy as np
+
+__all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
+
+Array = np.ndarray[Any, Any]
+
+
+# ---- Grad mode -------------------------------------------------------------------------------------------
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded.
+
+    >>> is_grad_enabled()
+    True
+    """
+    return _mode.enabled
+
+
+class _GradMode(ContextDecorator):
+    _enabled: bool
+
+    def __init__(self) -> None:
+        self._outer: list[bool] = []
+
+    def _recreate_cm(self) -> Self:
+        return type(self)()
+
+    def __enter__(self) -> None:
+        self._outer.append(_mode.enabled)
+        _mode.enabled = self._enabled
+
+    def __exit__(self, *exception: object) -> None:
+        _mode.enabled = self._outer.pop()
+
+
+class no_grad(_GradMode):
+    """Record nothing: a context manager, or a decorator. It holds for the current thread only.
+
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    _enabled = False
+
+
+class enable_grad(_GradMode):
+    """Record again, inside a block of :class:`no_grad`.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
+
+    _enabled = True
+
+
+# ---- The tape --------------------------------------------------------------------------------------------
+
+_serial = itertools.count()
+
+
+class Function:
+    """One operation of the tape. A subclass defines two methods on NumPy arrays:
+
+    ``forward(self, *arrays)`` returns the result. It may read ``self.needs``, which says for each input
+    whether its gradient will be asked for, and keeps arrays for backward with ``self.save(...)``, and there
+    only: so they are freed in time and checked for changes. Inputs given as None arrive as None.
+
+    ``backward(self, grad)`` returns one gradient for each input, of the input's shape and type; None where
+    ``self.needs`` is false. A single input needs no tuple. It may return ``grad`` itself or a view of it, but
+    never a saved array, and changes neither.
+
+    Options go to ``__init__``; calling the instance runs and records it. An instance is called once.
+
+    >>> class Square(Function):
+    ...     def forward(self, x):
+    ...         self.save(x)
+    ...         return x * x
+    ...     def backward(self, grad):
+    ...         (x,) = self.saved
+    ...         return 2 * x * grad
+    >>> x = tensor([3.0], requires_grad=True)
+    >>> Square()(x).backward()
+    >>> x.grad
+    tensor([6.])
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    needs: tuple[bool, ...] = ()
+    inputs: tuple[Tensor | None, ...] = ()
+    retainer: weakref.ref[Tensor] | None = None
+    _saved: tuple[Any, ...] = ()
+    _versions: Sequence[tuple[Tensor, int]] = ()
+    _serial: int = -1
+    _used = False
+
+    def save(self, *arrays: Any) -> None:
+        """Keep arrays for backward."""
+        self._saved = arrays
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What forward saved."""
+        return self._saved
+
+    def __call__(self, *inputs: Tensor | Array | None) -> Tensor:
+        tensors = [None if x is None else as_tensor(x) for x in inputs]
+        if _mode.enabled:
+            self.needs = tuple([t is not None and t._requires_grad for t in tensors])
+        else:
+            self.needs = (False,) * len(tensors)
+        arrays = [None if t is None else t.numpy() for t in tensors]
+        value = np.asarray(self.forward(*arrays))
+        if True not in self.needs:
+            self._saved = ()
+            return result(value, None)
+        if True in [value is a for a in arrays]:
+            value = value.view()
+        value.flags.writeable = False
+        self.inputs = tuple(tensors)
+        self._serial = next(_serial)
+        # Only a value that backward will read must stay as it is: a bias, say, may change.
+        self._versions = [
+            (t, t._version) for t, a in zip(tensors, arrays, strict=True)
+            if t is not None and t._version and any(a is s for s in self._saved)
+        ]
+        return result(value, self)
+
+    def check(self) -> None:
+        """RuntimeError unless backward would see just what forward saw."""
+        if self._used:
+            raise RuntimeError(
+                f"backward() already went through this {type(self).__name__}, and what it saved is freed: "
+                "pass retain_graph=True to the first call, or compute the loss again"
+            )
+        for tensor_, version in self._versions:
+            if tensor_._version != version:
+                raise RuntimeError(
+                    f"a parameter of shape {tensor_.shape} was changed between forward and backward (version "
+                    f"{version}, now {tensor_._version}), and {type(self).__name__} needs the old value: "
+                    "call backward() before optimizer.step()"
+                )
+
+    def free(self) -> None:
+        """Drop what was saved, and the way to older operations."""
+        self._saved = self.inputs = self._versions = ()
+        self._used = True
+
+    def gradients(self, grad: Array) -> list[Array | None]:
+        """backward(grad), checked, with None for every input that needs none."""
+        result = self.backward(grad)
+        if not isinstance(result, tuple):
+            result = (result,)
+        if len(result) != len(self.inputs):
+            name, count = type(self).__name__, len(self.inputs)
+            raise RuntimeError(f"{name}.backward returned {len(result)} gradients for {count} inputs")
+        return [
+            self._checked(g, t) if need and g is not None and t is not None else None
+            for g, need, t in zip(result, self.needs, self.inputs, strict=True)
+        ]
+
+    def _checked(self, grad: Any, target: Tensor) -> Array:
+        array = np.asarray(grad)
+        if array.shape != target.shape or array.dtype != target.dtype:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward returned {array.dtype} {array.shape} "
+                f"for an input of {target.dtype} {target.shape}"
+            )
+        return array
+
+
+def _recorded(root: Tensor) -> list[Function]:
+    """The operations behind ``root``, newest first."""
+    found: set[Function] = set()
+    stack = [root._node]
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            # A used node has no inputs left; check() will say so.
+            stack += [t._node for t in node.inputs if t is not None and t._requires_grad]
+    return sorted(found, key=lambda node: -node._serial)
+
+
+def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
+    """Carry ``gradient`` from ``root`` to the leaves, which receive theirs together, at the end."""
+    nodes = _recorded(root)
+    for node in nodes:
+        node.check()
+    if root._node is None:
+        _receive(root, gradient.copy())
+        return
+    # What has arrived so far, by the operation that made the tensor, or by the leaf itself.
+    arrived: dict[Function | Tensor, Array] = {root._node: gradient}
+    retained: list[tuple[Tensor, Array]] = []
+    for node in nodes:
+        grad = arrived.pop(node, None)
+        if grad is not None:
+            keeper = None if node.retainer is None else node.retainer()
+            if keeper is not None:
+                retained.append((keeper, grad.copy()))
+            _pass_on(node, grad, arrived)
+        if not retain_graph:
+            node.free()
+    for leaf, grad in arrived.items():
+        assert isinstance(leaf, Tensor)
+        _receive(leaf, grad)
+    for keeper, grad in retained:
+        _receive(keeper, grad)
+
+
+def _pass_on(node: Function, grad: Array, arrived: dict[Function | Tensor, Array]) -> None:
+    gradients = node.gradients(grad)
+    for i, (source, mine) in enumerate(zip(node.inputs, gradients, strict=True)):
+        if mine is None or source is None:
+            continue
+        key = source._node or source
+        shared = mine is grad or mine.base is not None or any(mine is g for g in gradients[:i])
+        if key in arrived:
+            arrived[key] = np.asarray(arrived[key] + mine)
+        else:
+            # A leaf keeps its gradient, so it must not share memory with another's.
+            arrived[key] = mine.copy() if shared and key is source else mine
+
+
+def _receive(target: Tensor, grad: Array) -> None:
+    target._grad = Tensor(grad if target._grad is None else np.asarray(target._grad.numpy() + grad))
+
+
+# Tensor's methods call operations, operations are Functions, and Functions take and make Tensors. So this
+# file and _tensor.py import what they need at their ends, when everything they may be asked for exists.
+from fastconv._tensor import Tensor, as_tensor, result, tensor  # noqa: E402

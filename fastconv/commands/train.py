@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`fastconv train`: train a network on real images, judge it, explain its layers, and draw what it learnt."""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import fastconv
+from fastconv import data, models, nn, optim, report, viz
+from fastconv._config import MAX_THREADS
+from fastconv._extras import require
+from fastconv._files import replacing, save_npz
+from fastconv.commands import CommandError, UsageError, integer, positive
+from fastconv.data import Dataset
+from fastconv.ops._algorithm import ALGORITHMS
+from fastconv.progress import reporter
+from fastconv.train import Callback, Diverged, Epoch, Evaluation, evaluate, fit
+
+
+class Recipe(NamedTuple):
+    """What a data set needs to be learnt well and quickly."""
+
+    epochs: int
+    batch_size: int
+    shift: int
+
+
+class Method(NamedTuple):
+    """An optimiser, and the learning rate it starts with on these small networks."""
+
+    make: Callable[..., optim.Optimizer]
+    lr: float
+
+
+# Measured: LeNet gets 98.9 to 99.2 % of the held-out digits over twelve seeds (98.3 to 99.2 % without
+# shifts), and 98.9 to 99.4 % of MNIST over four; mnist-cnn 99.2 % of MNIST.
+RECIPES = {
+    "digits": Recipe(epochs=20, batch_size=32, shift=2),
+    "mnist": Recipe(epochs=3, batch_size=64, shift=1),
+}
+METHODS = {
+    "sgd": Method(lambda parameters, lr: optim.SGD(parameters, lr=lr, momentum=0.9), 0.05),
+    "adam": Method(lambda parameters, lr: optim.Adam(parameters, lr=lr), 0.003),
+    "adamw": Method(lambda parameters, lr: optim.AdamW(parameters, lr=lr), 0.003),
+}
+
+REPORT_BATCH = 64
+
+#: Written first; a directory that has it holds results of this command, which may be replaced.
+RECORD = "fastconv-run.json"
+WEIGHTS, LAYERS = "weights.npz", "layers.txt"
+CURVES, FILTERS, MAPS, MISTAKES = "curves.png", "filters.png", "feature-maps.png", "mistakes.png"
+FILES = {
+    WEIGHTS: "the weights, for numpy.load and load_state_dict",
+    LAYERS: "the table above",
+    CURVES: "loss and accuracy by epoch",
+    FILTERS: "the filters of the first convolution",
+    MAPS: "one digit on its way through the network",
+    MISTAKES: "the misclassified digits",
+    RECORD: "the options and the numbers of each epoch",
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `fastconv train`."""
+    epochs, batches = ({name: recipe[i] for name, recipe in RECIPES.items()} for i in (0, 1))
+    rates = {name: method.lr for name, method in METHODS.items()}
+    add = parser.add_argument
+    add("--model", choices=models.MODELS, default="lenet", help="default: lenet")
+    add("--data", choices=data.SOURCES, default="digits", help="default: digits, which need no network")
+    add(
+        "--data-dir", type=Path, metavar="DIR", help="where the files of --data mnist lie; default: the cache"
+    )
+    add("--epochs", type=integer(1), metavar="N", help=f"default: {_listed(epochs)}")
+    add("--batch-size", type=integer(1), metavar="N", help=f"default: {_listed(batches)}")
+    add("--lr", type=positive, metavar="RATE", help=f"at the start; default: {_listed(rates)}")
+    add("--optimizer", choices=METHODS, default="adam", help="default: adam")
+    add("--seed", type=integer(0), default=0, metavar="N", help="of weights and batches; default: 0")
+    add("--threads", type=integer(1, MAX_THREADS), metavar="N", help="default: one for each processor")
+    add("--algorithm", choices=ALGORITHMS, default="auto", help="of the convolutions; default: auto")
+    add("--out", type=Path, metavar="DIR", help="where results go; default: fastconv-runs/MODEL-DATA")
+
+
+def _listed(defaults: Mapping[str, float]) -> str:
+    return ", ".join(f"{value} for {name}" for name, value in defaults.items())
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, print the accuracy and the report, write the results."""
+    # Before the work rather than after it: what the end needs, and whether there is a place for the results.
+    require("matplotlib", extra="demo")
+    progress = reporter()
+    out = _results_directory(options)
+    dataset = _load(options)
+    _complete(options)
+    model = _build(options, dataset)
+    _make_directory(out)
+    print(_headline(options, dataset, model), flush=True)
+    history = _fit(options, dataset, model, progress)
+    test = evaluate(model, dataset.test_images, dataset.test_labels)
+    print(f"\ntest accuracy {test.accuracy:.4f}\n", flush=True)
+    layers = report.describe(report.measure(model, dataset.train_images[:REPORT_BATCH]))
+    print(f"{layers}\n", flush=True)
+    _write(out, options, model, layers, test, history)
+    _draw(out, f"{options.model} on {options.data}", dataset, model, test, history)
+    print(f"written to {out}:")
+    for name, content in FILES.items():
+        print(f"  {name:{max(map(len, FILES))}}  {content}")
+
+
+# ---- before ----------------------------------------------------------------------------------------------
+
+
+def _results_directory(options: argparse.Namespace) -> Path:
+    """UsageError if it holds somebody else's files that ours would replace."""
+    out: Path = options.out or Path("fastconv-runs") / f"{options.model}-{options.data}"
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"argument --out: got {out}, which is a file, expected a directory")
+    present = [name for name in FILES if (out / name).exists()]
+    if present and RECORD not in present:
+        raise UsageError(
+            f"argument --out: {out} holds {', '.join(present)} that `fastconv train` did not write; "
+            "name another directory"
+        )
+    return out
+
+
+def _make_directory(out: Path) -> None:
+    if (out / RECORD).exists():
+        print(f"the results of the earlier run in {out} will be replaced")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UsageError(f"argument --out: cannot write to {out}: {error.strerror}") from None
+
+
+def _load(options: argparse.Namespace) -> Dataset:
+    if options.data_dir is not None and not data.SOURCES[options.data].reads_directory:
+        raise UsageError(f"argument --data-dir: --data {options.data} reads no files, so expected none")
+    return data.load(options.data, options.data_dir)
+
+
+def _complete(options: argparse.Namespace) -> None:
+    """Fill in the defaults that depend on other options."""
+    recipe = RECIPES[options.data]
+    options.epochs = options.epochs or recipe.epochs
+    options.batch_size = options.batch_size or recipe.batch_size
+    options.lr = options.lr or METHODS[options.optimizer].lr
+    if options.threads is not None:
+        fastconv.set_num_threads(options.threads)
+
+
+def _build(options: argparse.Namespace, dataset: Dataset) -> nn.Module:
+    """The seeded model. UsageError where --algorithm does not apply to one of its layers in training."""
+    fastconv.manual_seed(options.seed)
+    model = models.build(options.model, len(dataset.classes), algorithm=options.algorithm)
+    try:
+        report.choices(model, dataset.train_images[:1])
+    except ValueError as error:
+        where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        raise UsageError(
+            f"argument --algorithm: got {options.algorithm!r}, expected one that fits {options.model}: "
+            f"{error}{where}"
+        ) from None
+    return model
+
+
+def _headline(options: argparse.Namespace, dataset: Dataset, model: nn.Module) -> str:
+    parameters = sum(p.numel() for p in model.parameters())
+    threads = fastconv.get_num_threads()
+    return (
+        f"{options.model}, {parameters:,} parameters, learns {len(dataset.train_images):,} images of "
+        f"{options.data}; {len(dataset.test_images):,} are held out\n"
+        f"{options.optimizer} from lr {options.lr:g}, batches of {options.batch_size}, seed {options.seed}, "
+        f"{threads} thread{'s' if threads > 1 else ''}\n"
+    )
+
+
+# ---- the work --------------------------------------------------------------------------------------------
+
+
+def _fit(options: argparse.Namespace, dataset: Dataset, model: nn.Module, progress: Callback) -> list[Epoch]:
+    try:
+        return fit(
+            model,
+            dataset,
+            METHODS[options.optimizer].make(model.parameters(), options.lr),
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            shift=RECIPES[options.data].shift,
+            callbacks=[progress],
+        )
+    except Diverged as error:
+        raise CommandError(f"{error} than --lr {options.lr:g}") from None
+
+
+# ---- after -----------------------------------------------------------------------------------------------
+
+
+def _write(
+    out: Path,
+    options: argparse.Namespace,
+    model: nn.Module,
+    layers: str,
+    test: Evaluation,
+    history: list[Epoch],
+) -> None:
+    record = {
+        "options": {name: str(v) if isinstance(v, Path) else v for name, v in vars(options).items()},
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "history": [asdict(epoch) for epoch in history],
+    }
+    _write_text(out / RECORD, json.dumps(record, indent=1))
+    save_npz(out / WEIGHTS, model.state_dict())
+    _write_text(out / LAYERS, layers)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(f"{text}\n".encode())
+
+
+def _draw(
+    out: Path, what: str, dataset: Dataset, model: nn.Module, test: Evaluation, history: list[Epoch]
+) -> None:
+    images, labels, predictions = dataset.test_images, dataset.test_labels, test.logits.argmax(axis=1)
+    viz.save(
+        viz.curves(history, f"{what}: {100 * test.accuracy:.1f} % of held-out images right"), out / CURVES
+    )
+    name, convolution = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    title = f"{what}: the {convolution.out_channels} filters of {name}"
+    viz.save(viz.filters(convolution.weight.numpy(), title), out / FILTERS)
+    right = np.flatnonzero(predictions == labels)
+    shown = right[0] if len(right) else 0
+    model.eval()
+    with fastconv.no_grad():
+        maps = viz.feature_maps(model, images[shown], dataset.classes[labels[shown]], dataset.classes)
+    viz.save(maps, out / MAPS)
+    viz.save(viz.mistakes(images, labels, predictions, dataset.classes), out / MISTAKES)

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Layers, losses and initialisers, with PyTorch's names, signatures, defaults and state_dict keys."""
+
+from fastconv.nn import functional, init
+from fastconv.nn.activation import ReLU, Sigmoid, Tanh
+from fastconv.nn.container import ModuleList, Sequential
+from fastconv.nn.conv import Conv2d
+from fastconv.nn.dropout import Dropout
+from fastconv.nn.linear import Flatten, Identity, Linear
+from fastconv.nn.loss import CrossEntropyLoss, MSELoss
+from fastconv.nn.module import Module
+from fastconv.nn.norm import BatchNorm2d
+from fastconv.nn.parameter import Parameter
+from fastconv.nn.pool import AvgPool2d, MaxPool2d
+
+__all__ = [
+    "AvgPool2d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "Identity", "Linear",
+    "MSELoss", "MaxPool2d", "Module", "ModuleList", "Parameter", "ReLU", "Sequential", "Sigmoid", "Tanh",
+    "functional", "init",
+]

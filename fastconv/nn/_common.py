@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What several layers share: checks of constructor arguments and the treatment of single images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastconv.autograd import Tensor
+from fastconv.errors import ShapeError
+from fastconv.ops._check import integer, shown
+
+Array = np.ndarray[Any, Any]
+IntOrPair = int | tuple[int, int]
+Pair = tuple[int, int]
+
+
+def count(name: str, value: object) -> int:
+    """A number of channels or features: an integer of at least 1."""
+    return integer(name, value, 1)
+
+
+def float_type(dtype: Any) -> np.dtype[Any]:
+    """The element type of new parameters: float32 unless told otherwise."""
+    chosen = np.dtype(np.float32 if dtype is None else dtype)
+    if chosen not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, got {chosen}")
+    return chosen
+
+
+def number(name: str, value: object, low: float = 0.0, high: float = float("inf")) -> float:
+    """A finite real number in [low, high]; booleans are refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    result = float(value)
+    if not (low <= result <= high and abs(result) < float("inf")):
+        raise ValueError(f"{name} must be a finite number between {low:g} and {high:g}, got {result:g}")
+    return result
+
+
+def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
+    """layer(x) for images (N, C, H, W); one image (C, H, W) is a batch of one."""
+    if x.ndim == 4:
+        return layer(x)
+    if x.ndim != 3:
+        raise ShapeError(f"input must be (N, C, H, W) or (C, H, W), got shape {x.shape}")
+    y = layer(x.reshape(1, *x.shape))
+    return y.reshape(y.shape[1:])

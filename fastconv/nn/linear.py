@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fully connected layers, and the layers that only reshape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv import ops
+from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv.nn._common import Array, count, float_type
+from fastconv.nn.init import reset_weight_and_bias
+from fastconv.nn.module import Module
+from fastconv.nn.parameter import Parameter
+from fastconv.ops._check import flag
+
+
+class MatrixProduct(Function):
+    """ops.linear with ops.linear_backward."""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        self.save(x, weight)
+        return ops.linear(x, weight, bias)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        x, weight = self.saved
+        return ops.linear_backward(grad, x, weight, needs=(self.needs[0], self.needs[1], self.needs[2]))
+
+
+def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None) -> Tensor:
+    """y = x weight^T + bias on the last axis: (..., in) -> (..., out), weight (out, in).
+
+    A row of y has the same bits whatever the other rows are and however many threads run.
+
+    >>> linear(np.ones((2, 3)), np.ones((1, 3))).tolist()
+    [[3.0], [3.0]]
+    """
+    return MatrixProduct()(as_tensor(input), weight, bias)
+
+
+class Linear(Module):
+    """y = x weight^T + bias on the last axis: (..., in_features) -> (..., out_features).
+
+    weight: (out_features, in_features); bias: (out_features,). Both start uniform within 1/sqrt(in_features).
+
+    >>> from fastconv import nn
+    >>> nn.Linear(3, 2)(np.zeros((5, 3), np.float32)).shape
+    (5, 2)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None) -> None:
+        super().__init__()
+        self.in_features = count("in_features", in_features)
+        self.out_features = count("out_features", out_features)
+        element, with_bias = float_type(dtype), flag("bias", bias)
+        self.weight = Parameter(np.empty((self.out_features, self.in_features), element))
+        bias_array = np.empty(self.out_features, element)
+        self.register_parameter("bias", Parameter(bias_array) if with_bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        reset_weight_and_bias(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"
+
+
+class Flatten(Module):
+    """Join the axes from start_dim to end_dim into one; by default all but the batch.
+
+    >>> from fastconv import nn
+    >>> nn.Flatten().eval()(np.zeros((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Identity(Module):
+    """The input itself, whatever the arguments of the constructor: a placeholder.
+
+    >>> from fastconv import nn
+    >>> nn.Identity(54, unused=True)
+    Identity()
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input

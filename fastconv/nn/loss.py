@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Losses: the operation on the tape, the functions and the layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv.errors import ShapeError
+from fastconv.nn._common import Array, number
+from fastconv.nn.activation import log_softmax_of
+from fastconv.nn.module import Module
+from fastconv.ops._check import integer, same_dtype, word
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+class SoftCrossEntropy(Function):
+    """y[i] = -sum over c of q[i, c] log_softmax(x[i])[c]; dx[i] = g[i] (softmax(x[i]) sum(q[i]) - q[i]).
+
+    x, q (M, C): q holds what the target, the class weights and label smoothing come to. Where q is 0 the
+    class does not count, be its logit -inf.
+    """
+
+    def __init__(self, q: Array) -> None:
+        self.q = q
+
+    def forward(self, x: Array) -> Array:
+        y = log_softmax_of(x, 1)
+        q = self.q
+        terms = np.multiply(q, y, where=q != 0, out=np.zeros_like(y))
+        loss: Array = -terms.sum(1, dtype=np.float64).astype(x.dtype)
+        self.save(y, q)
+        del self.q
+        return loss
+
+    def backward(self, grad: Array) -> Array:
+        y, q = self.saved
+        dx: Array = np.exp(y) * q.sum(1, keepdims=True) - q
+        dx *= grad[:, None]
+        return dx
+
+
+def cross_entropy(
+    input: Tensor | Array, target: Tensor | Array, weight: Tensor | Array | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:
+    """-log softmax(input)[target], the loss of a classifier; see :class:`CrossEntropyLoss`.
+
+    >>> round(cross_entropy(np.zeros((1, 4)), np.array([2])).item(), 6)
+    1.386294
+    """
+    x = as_tensor(input)
+    word("reduction", reduction, REDUCTIONS)
+    epsilon = number("label_smoothing", label_smoothing, 0, 1)
+    if x.ndim == 0:
+        raise ShapeError("input must be (C,), (N, C) or (N, C, ...), got a single number")
+    classes = x.shape[0 if x.ndim == 1 else 1]
+    # Everything below sees (M, C): the classes go last, all other axes are samples.
+    places = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    rows = (x if x.ndim <= 2 else x.permute(0, *range(2, x.ndim), 1)).reshape(-1, classes)
+    weights = _class_weights(weight, classes, rows.dtype)
+    t = as_tensor(target, "target").numpy()
+    if t.dtype.kind == "f":
+        q = _from_probabilities(t, x.shape, rows.dtype)
+        total = float(len(q))
+        q = (q * (1 - epsilon) + epsilon / classes) * weights
+    else:
+        q, total = _from_indices(t, places, classes, weights, ignore_index, epsilon)
+    losses = SoftCrossEntropy(q)(rows)
+    if reduction == "none":
+        return losses.reshape(places)
+    # The mean of no sample at all is NaN, as in PyTorch.
+    return losses.sum() * (1 / total if total else np.nan) if reduction == "mean" else losses.sum()
+
+
+def _class_weights(weight: Tensor | Array | None, classes: int, dtype: np.dtype[np.generic]) -> Array:
+    if weight is None:
+        return np.ones(classes, dtype)
+    values = as_tensor(weight, "weight").numpy()
+    if values.shape != (classes,):
+        raise ShapeError(f"weight must have one number per class, ({classes},), got shape {values.shape}")
+    if values.dtype != dtype:
+        raise TypeError(f"weight must be {dtype} as the input is, got {values.dtype}")
+    return values
+
+
+def _from_probabilities(target: Array, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+    """Targets that are distributions over the classes, as (M, C)."""
+    if target.shape != shape:
+        raise ShapeError(f"target of probabilities must have the input's shape {shape}, got {target.shape}")
+    if target.dtype != dtype:
+        raise TypeError(f"target of probabilities must be {dtype} as the input is, got {target.dtype}")
+    last = target if target.ndim <= 2 else np.moveaxis(target, 1, -1)
+    return last.reshape(-1, shape[0 if len(shape) == 1 else 1])
+
+
+def _from_indices(
+    target: Array, places: tuple[int, ...], classes: int, weights: Array, ignore_index: int, epsilon: float
+) -> tuple[Array, float]:
+    """(q, sum of the weights of the targets) of class indices."""
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"target must hold class indices (integers) or probabilities, got {target.dtype}")
+    if target.shape != places:
+        raise ShapeError(f"target of class indices must have shape {places}, got {target.shape}")
+    flat = target.reshape(-1).astype(np.int64)
+    counted = flat != ignore_index
+    if ((flat < 0) | (flat >= classes))[counted].any():
+        wrong = flat[counted & ((flat < 0) | (flat >= classes))][0]
+        raise ValueError(f"target must hold class indices between 0 and {classes - 1}, got {wrong}")
+    flat = np.where(counted, flat, 0)
+    q = np.where(counted[:, None], weights * weights.dtype.type(epsilon / classes), weights.dtype.type(0))
+    own = np.where(counted, weights[flat], 0)
+    q[np.arange(len(flat)), flat] += own * (1 - epsilon)
+    return q, float(own.sum(dtype=np.float64))
+
+
+def mse_loss(input: Tensor | Array, target: Tensor | Array, reduction: str = "mean") -> Tensor:
+    """(input - target)^2, its mean or its sum.
+
+    >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
+    2.0
+    """
+    word("reduction", reduction, REDUCTIONS)
+    x, t = as_tensor(input), as_tensor(target, "target")
+    if x.shape != t.shape:
+        raise ShapeError(f"target must have the input's shape {x.shape}, got {t.shape}")
+    same_dtype(input=x.numpy(), target=t.numpy())
+    difference = x - t
+    squares = difference * difference
+    return squares if reduction == "none" else squares.mean() if reduction == "mean" else squares.sum()
+
+
+class CrossEntropyLoss(Module):
+    """The cross entropy between the softmax of ``input`` and ``target``.
+
+    input: logits, (C,), (N, C) or (N, C, ...). target: class indices, integers of the shape without C, or
+    probabilities, floats of the input's shape.
+
+    loss[i] = -sum over c of weight[c] q[i, c] log_softmax(input[i])[c], where q is the target, one-hot if it
+    is an index, mixed with the uniform distribution: (1 - label_smoothing) target + label_smoothing / C.
+
+    Targets equal to ``ignore_index`` count nothing. reduction: "none", "sum" or "mean"; the mean over class
+    indices is weighted by weight[target].
+
+    ValueError for an index that is no class.
+
+    >>> from fastconv import nn
+    >>> round(nn.CrossEntropyLoss()(np.zeros((1, 4)), np.array([2])).item(), 6)
+    1.386294
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self, weight: Tensor | Array | None = None, ignore_index: int = -100, reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.ignore_index = integer("ignore_index", ignore_index, -(2**63), 2**63 - 1)
+        self.reduction = word("reduction", reduction, REDUCTIONS)
+        self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return cross_entropy(
+            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )
+
+
+class MSELoss(Module):
+    """The squared difference, by default its mean over all elements.
+
+    >>> from fastconv import nn
+    >>> nn.MSELoss()(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
+    2.0
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = word("reduction", reduction, REDUCTIONS)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return mse_loss(input, target, self.reduction)

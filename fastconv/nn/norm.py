@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Batch normalisation.
+
+    y = (x - mean) * scale + bias,   scale = weight / sqrt(var + eps)
+
+per channel of (N, C, H, W). In training mean and var are those of the batch, and with
+n = N * H * W, xhat = (x - mean) / sqrt(var + eps) the gradients are
+
+    dbias = sum(g),   dweight = sum(g * xhat),   dx = scale * (g - dbias / n - xhat * dweight / n).
+
+With given statistics dx = scale * g. Statistics are float64, whatever x is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv.autograd import Function, Tensor
+from fastconv.errors import ShapeError
+from fastconv.nn._common import Array, count, float_type, number
+from fastconv.nn.init import ones_, zeros_
+from fastconv.nn.module import Module
+from fastconv.nn.parameter import Parameter
+from fastconv.ops._check import flag, same_dtype
+
+
+def _channel_sum(a: Array) -> Array:
+    """The sum over all axes but the channels, in float64, each image's plane by itself first."""
+    planes: Array = a.reshape(*a.shape[:2], -1).sum(axis=2, dtype=np.float64)
+    total: Array = planes.sum(axis=0)
+    return total
+
+
+def _per_channel(values: Array, dtype: np.dtype[Any]) -> Array:
+    return values.astype(dtype)[:, None, None]
+
+
+class BatchNormalization(Function):
+    """Normalise by the given float64 statistics, or by the batch's, left in ``mean`` and ``var``."""
+
+    def __init__(self, mean: Array | None, var: Array | None, eps: float) -> None:
+        self.from_batch = mean is None or var is None
+        self.mean: Any = mean
+        self.var: Any = var
+        self.eps = eps
+
+    def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        same_dtype(input=x, weight=weight, bias=bias)
+        if self.from_batch:
+            self.mean = _channel_sum(x) / (x.size // x.shape[1])
+        # Taking the mean off first keeps the digits of a channel whose mean is large against its deviation.
+        # What rounding the mean leaves is taken off in float64, with the bias.
+        rounded = self.mean.astype(x.dtype)
+        residue = self.mean - rounded
+        y: Array = x - rounded[:, None, None]
+        if self.from_batch:
+            self.var = np.maximum(_channel_sum(np.square(y)) / (x.size // x.shape[1]) - residue**2, 0)
+        self.inverse_deviation = 1 / np.sqrt(self.var + self.eps)
+        scale = self.inverse_deviation if weight is None else self.inverse_deviation * weight
+        shift = -residue * scale if bias is None else bias - residue * scale
+        y *= _per_channel(scale, x.dtype)
+        y += _per_channel(shift, x.dtype)
+        self.save(x, weight)
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        x, weight = self.saved
+        scale = self.inverse_deviation if weight is None else self.inverse_deviation * weight
+        if not (self.from_batch or self.needs[1] or self.needs[2]):
+            return grad * _per_channel(scale, x.dtype), None, None
+        normalized = (x - _per_channel(self.mean, x.dtype)) * _per_channel(self.inverse_deviation, x.dtype)
+        dbias, dweight = _channel_sum(grad), _channel_sum(grad * normalized)
+        dx = grad
+        if self.from_batch:
+            n = x.size // x.shape[1]
+            normalized *= _per_channel(dweight / n, x.dtype)
+            dx = grad - normalized
+            dx -= _per_channel(dbias / n, x.dtype)
+        return dx * _per_channel(scale, x.dtype), dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+
+class BatchNorm2d(Module):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel of (N, num_features, H, W).
+
+    In training mean and var are the batch's, and running_mean and running_var move towards them by
+    ``momentum`` (None: they become the average over all batches); the running variance is the unbiased one.
+    In evaluation the running ones are used, or the batch's with ``track_running_stats=False``.
+
+    >>> from fastconv import nn
+    >>> nn.BatchNorm2d(3)
+    BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+
+    # Files from before PyTorch 0.4.1 lack it; it matters only for momentum=None.
+    _optional_buffers = ("num_batches_tracked",)
+
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, *, bias: bool = True, dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_features = count("num_features", num_features)
+        self.eps = number("eps", eps)
+        self.momentum = None if momentum is None else number("momentum", momentum, 0, 1)
+        self.affine = flag("affine", affine)
+        with_bias = flag("bias", bias) and affine
+        self.track_running_stats = flag("track_running_stats", track_running_stats)
+        ones = np.ones(self.num_features, float_type(dtype))
+        zeros = np.zeros_like(ones)
+        self.register_parameter("weight", Parameter(ones) if affine else None)
+        self.register_parameter("bias", Parameter(zeros) if with_bias else None)
+        self.register_buffer("running_mean", zeros.copy() if track_running_stats else None)
+        self.register_buffer("running_var", ones.copy() if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", np.array(0) if track_running_stats else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen: mean 0, variance 1."""
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean = Tensor(np.zeros_like(self.running_mean.numpy()))
+            self.running_var = Tensor(np.ones_like(self.running_var.numpy()))
+            self.num_batches_tracked = Tensor(np.array(0))
+
+    def reset_parameters(self) -> None:
+        """Forget everything: also weight 1, bias 0."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            ones_(self.weight)
+        if self.bias is not None:
+            zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4 or input.shape[1] != self.num_features:
+            raise ShapeError(f"input must be (N, {self.num_features}, H, W), got shape {input.shape}")
+        mean, var = self.running_mean, self.running_var
+        if not self.training and mean is not None and var is not None:
+            return self._normalize(input, mean.numpy().astype(np.float64), var.numpy().astype(np.float64))[0]
+        if self.training and input.numel() <= self.num_features:
+            raise ShapeError(f"training needs more than one value per channel, got shape {input.shape}")
+        y, run = self._normalize(input, None, None)
+        if self.training and mean is not None and var is not None:
+            self._update(mean, var, run, input.numel() // self.num_features)
+        return y
+
+    def _normalize(
+        self, input: Tensor, mean: Array | None, var: Array | None
+    ) -> tuple[Tensor, BatchNormalization]:
+        run = BatchNormalization(mean, var, self.eps)
+        return run(input, self.weight, self.bias), run
+
+    def _update(self, mean: Tensor, var: Tensor, run: BatchNormalization, n: int) -> None:
+        """Move the running statistics; a new array each, so that a kept one does not change."""
+        seen = 1 if self.num_batches_tracked is None else self.num_batches_tracked.item() + 1
+        self.num_batches_tracked = Tensor(np.array(seen))
+        step = 1 / seen if self.momentum is None else self.momentum
+        unbiased = run.var * (n / (n - 1))
+        for name, old, new in (("running_mean", mean, run.mean), ("running_var", var, unbiased)):
+            mixed = (1 - step) * old.numpy().astype(np.float64) + step * new
+            setattr(self, name, Tensor(mixed.astype(old.dtype)))
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )

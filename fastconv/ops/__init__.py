@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pure functions on NumPy arrays, each with its gradient next to it; the layers are made of these.
+
+They keep no state but a cache of plans, and may be called from several threads.
+"""
+
+from fastconv.ops._algorithm import algorithm
+from fastconv.ops.conv import conv2d, conv2d_backward
+from fastconv.ops.linear import linear, linear_backward
+from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+
+__all__ = [
+    "algorithm",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "linear",
+    "linear_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+]

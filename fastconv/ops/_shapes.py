@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the arguments of one operation fit together: layouts, padding, geometry.
+
+Everything here is arithmetic on Python integers, which cannot overflow, on values that _check.py has already
+bounded. The output size has one home, the plan's `output_size`; what is derived here is what the core does
+not know: layouts, the words for padding, and whether each window reads the input at all.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeGuard
+
+from fastconv.errors import ShapeError
+from fastconv.ops._check import MAX_EXTENT, Shape, integer, pair, shown
+
+Pair = tuple[int, int]
+Triple = tuple[int, int, int]
+
+IntOrPair = int | Pair
+Padding = int | Pair | tuple[Pair, Pair] | str
+
+PADDING_WORDS = ("valid", "same", "same_lower")
+
+
+class Geometry(NamedTuple):
+    """Where windows lie on an image: per axis (vertical, horizontal)."""
+
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    pad_lo: Pair
+    pad_hi: Pair
+
+    def effective_kernel(self, axis: int) -> int:
+        """Pixels from the first tap of a window to its last, both counted."""
+        return self.dilation[axis] * (self.kernel[axis] - 1) + 1
+
+    def padded_size(self, axis: int) -> int:
+        return self.pad_lo[axis] + self.size[axis] + self.pad_hi[axis]
+
+    def three_axes(self) -> tuple[Triple, Triple, Triple, Triple, Triple, Triple]:
+        """The same on a volume one pixel deep: in this order the core's plans take them."""
+        return (
+            (1, *self.size), (1, *self.kernel), (1, *self.stride), (1, *self.dilation),
+            (0, *self.pad_lo), (0, *self.pad_hi),
+        )  # fmt: skip
+
+
+# ---- layouts ---------------------------------------------------------------------------------------------
+
+
+def image_axes(name: str, shape: Shape, layout: str) -> tuple[int, int, Pair]:
+    """(batch, channels, (height, width)) of an image batch; only the batch may be empty."""
+    if len(shape) != 4:
+        fix = f" For one image pass {name}[None]." if len(shape) == 3 else ""
+        raise ShapeError(f"{name} must have 4 axes, {layout}, got {len(shape)}: shape {shape}.{fix}")
+    if layout == "NCHW":
+        batch, channels, height, width = shape
+    else:
+        batch, height, width, channels = shape
+    if 0 in (channels, height, width):
+        raise ShapeError(f"{name} is empty: shape {shape}, layout {layout}. Only the batch may be 0.")
+    return batch, channels, (height, width)
+
+
+def image_shape(batch: int, channels: int, size: Pair, layout: str) -> Shape:
+    """The inverse of image_axes."""
+    return (batch, channels, *size) if layout == "NCHW" else (batch, *size, channels)
+
+
+def check_grad_output(shape: Shape, expected: Shape, layout: str) -> None:
+    if shape != expected:
+        raise ShapeError(
+            f"grad_output must have the shape of the output {expected} (layout {layout}), got {shape}"
+        )
+
+
+def input_shape(name: str, value: object) -> Shape:
+    """The shape of the input of a pooling, as its backward receives it: four integers."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be the shape of the pooled array, got {shown(value)}")
+    if len(value) != 4:
+        raise ShapeError(f"{name} must have 4 entries, the shape of the pooled array, got {shown(value)}")
+    return tuple(integer(f"{name}[{i}]", v, 0, 2**63 - 1) for i, v in enumerate(value))
+
+
+# ---- padding ---------------------------------------------------------------------------------------------
+
+
+def _padding(value: object, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
+    """((top, left), (bottom, right)) from any form of padding: see conv2d."""
+    if isinstance(value, str):
+        if value not in PADDING_WORDS:
+            words = ", ".join(map(repr, PADDING_WORDS))
+            raise ValueError(f"padding must be integers or one of {words}, got {shown(value)}")
+        vertical, horizontal = (
+            _padding_of_word(value, size[i], dilation[i] * (kernel[i] - 1) + 1, stride[i]) for i in (0, 1)
+        )
+    elif _is_nested(value):
+        vertical, horizontal = pair("padding[0]", value[0], 0), pair("padding[1]", value[1], 0)
+    else:
+        both = pair("padding", value, 0)
+        vertical, horizontal = (both[0], both[0]), (both[1], both[1])
+    return (vertical[0], horizontal[0]), (vertical[1], horizontal[1])
+
+
+def _is_nested(value: object) -> TypeGuard[Sequence[object]]:
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(v, (tuple, list)) for v in value)
+    )
+
+
+def _padding_of_word(word: str, size: int, effective: int, stride: int) -> Pair:
+    """(before, after) on one axis. "same" is the least padding for ceil(size / stride) outputs."""
+    if word == "valid":
+        return 0, 0
+    total = max((-(-size // stride) - 1) * stride + effective - size, 0)
+    less, more = total // 2, total - total // 2
+    return (less, more) if word == "same" else (more, less)
+
+
+# ---- convolution -----------------------------------------------------------------------------------------
+
+
+def conv_geometry(size: Pair, weight: Shape, stride: object, padding: object, dilation: object) -> Geometry:
+    """The windows of a convolution; ShapeError where not even one fits."""
+    kernel = (weight[2], weight[3])
+    strides, dilations = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
+    geometry = Geometry(size, kernel, strides, dilations, pad_lo, pad_hi)
+    _check_fits(geometry, "x", f"weight {weight}")
+    return geometry
+
+
+def check_weight(shape: Shape) -> None:
+    """Weights are OIHW in both layouts: (out_channels, in_channels / groups, kernel height, kernel width)."""
+    if len(shape) != 4:
+        raise ShapeError(
+            f"weight must have 4 axes (out, in / groups, height, width), got {len(shape)}: shape {shape}"
+        )
+    if 0 in shape:
+        raise ShapeError(f"weight is empty: shape {shape}. Every axis must be at least 1.")
+    if max(shape[2:]) > MAX_EXTENT:
+        raise ShapeError(f"weight of shape {shape} has a kernel beyond {MAX_EXTENT}")
+
+
+def check_channels(x: Shape, weight: Shape, groups: int, layout: str) -> None:
+    """ShapeError unless groups divides the channels and x has the channels that the weights read."""
+    axis = 1 if layout == "NCHW" else 3
+    channels, needed = x[axis], weight[1] * groups
+    if channels != needed:
+        other, other_axis, ordinal = ("NHWC", 3, "last") if layout == "NCHW" else ("NCHW", 1, "second")
+        hint = (
+            f" The {ordinal} axis is {needed}: did you mean layout={other!r}?"
+            if x[other_axis] == needed
+            else ""
+        )
+        raise ShapeError(
+            f"input x has {channels} channels on axis {axis} (shape {x}, layout {layout}) but "
+            f"weight {weight} with groups={groups} needs {needed}.{hint}"
+        )
+    if weight[0] % groups:
+        raise ShapeError(
+            f"groups={groups} does not divide the {weight[0]} output channels of weight {weight}"
+        )
+
+
+def check_bias(shape: Shape, out_channels: int) -> None:
+    if shape != (out_channels,):
+        raise ShapeError(
+            f"bias must have shape ({out_channels},), one number per output channel, got {shape}"
+        )
+
+
+def _check_fits(geometry: Geometry, array: str, kernel_name: str) -> None:
+    for axis, direction in enumerate(("height", "width")):
+        effective, padded = geometry.effective_kernel(axis), geometry.padded_size(axis)
+        if effective > padded:
+            raise ShapeError(
+                f"Kernel size can't be greater than actual input size: {kernel_name} with "
+                f"dilation={geometry.dilation[axis]} spans {effective} pixels of {direction}, "
+                f"but {array} has {geometry.size[axis]}, with padding {padded}"
+            )
+
+
+# ---- pooling ---------------------------------------------------------------------------------------------
+
+
+def pool_geometry(
+    size: Pair, kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: bool
+) -> Geometry:
+    """The windows of a pooling; an error where not one fits or one would read nothing but padding."""
+    kernel = pair("kernel_size", kernel_size, 1)
+    strides = kernel if _is_default(stride) else pair("stride", stride, 1)
+    dilations = pair("dilation", dilation, 1)
+    pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
+    geometry = Geometry(size, kernel, strides, dilations, pad_lo, pad_hi)
+    for axis in (0, 1):
+        most = max(pad_lo[axis], pad_hi[axis])
+        if most > geometry.effective_kernel(axis) // 2:
+            raise ValueError(
+                "pad should be at most half of effective kernel size, but got "
+                f"padding={most}, kernel_size={kernel[axis]} and dilation={dilations[axis]}"
+            )
+    _check_fits(geometry, "x", f"kernel_size={kernel}")
+    for axis, direction in enumerate(("height", "width")):
+        if count := _blind_windows(geometry, axis, ceil_mode):
+            raise ShapeError(
+                f"dilation={dilations[axis]} with padding={pad_lo[axis]} makes {count} windows step over "
+                f"the whole {direction} of x, which is {size[axis]}; their maximum is not defined"
+            )
+    return geometry
+
+
+def _is_default(stride: object) -> bool:
+    return stride is None or (isinstance(stride, (tuple, list)) and not stride)
+
+
+def _blind_windows(geometry: Geometry, axis: int, ceil_mode: bool) -> int:
+    """Windows none of whose taps lies on the input.
+
+    With padding at most half of the effective kernel, a window that starts at or after 0 starts on the input
+    (ceil_mode drops one that would start past it), and one that starts at a < 0 ends at or after 0. So its
+    first tap at or after 0 exists; it is at a mod d, and off the input if that is >= size. The starts before
+    0 are a = o * stride - pad, and those with a mod d >= size number the sum over o of
+    floor((a + d - size) / d) - floor(a / d).
+    """
+    size, stride, d = geometry.size[axis], geometry.stride[axis], geometry.dilation[axis]
+    pad = geometry.pad_lo[axis]
+    if size >= d or pad == 0:
+        return 0
+    span = geometry.padded_size(axis) - geometry.effective_kernel(axis)
+    outputs = (-(-span // stride) if ceil_mode else span // stride) + 1
+    before = min(outputs, -(-pad // stride))
+    return _floor_sum(before, d, stride, d - size - pad) - _floor_sum(before, d, stride, -pad)
+
+
+def _floor_sum(n: int, m: int, a: int, b: int) -> int:
+    """Sum of floor((a * i + b) / m) over 0 <= i < n, in O(log m) steps.
+
+    The whole parts of a/m and b/m come out in front; what is left counts lattice points under a line, and
+    exchanging the axes turns (m, a) into (a, m mod a), as in Euclid's algorithm.
+    """
+    total = 0
+    while n > 0:
+        total += n * (n - 1) // 2 * (a // m) + n * (b // m)
+        a, b = a % m, b % m
+        n, b = divmod(a * n + b, m)
+        m, a = a, m
+    return total

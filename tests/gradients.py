@@ -1,0 +1,52 @@
+"""Comparison of a backward pass with finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv.autograd import Tensor, no_grad
+
+
+def check_gradients(
+    function: Callable[[], Tensor], leaves: Sequence[Tensor], eps: float = 1e-6, rtol: float = 1e-5
+) -> None:
+    """Assert that backward of function() agrees with central differences, for every element of every leaf.
+
+    function reads the leaves (float64, requires_grad) itself; its result is weighted with random numbers, so
+    that errors cannot cancel in the sum.
+    """
+    rng = np.random.default_rng(0)
+    y = function()
+    weights = np.asarray(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1, 1], y.shape))
+    for leaf in leaves:
+        leaf.zero_grad()
+    y.backward(weights)
+
+    def loss() -> float:
+        with no_grad():
+            return float((function().numpy() * weights).sum())
+
+    for position, leaf in enumerate(leaves):
+        assert leaf.grad is not None, f"leaf {position} got no gradient"
+        assert leaf.grad.dtype == leaf.dtype == np.float64
+        expected = np.empty(leaf.shape)
+        for index in np.ndindex(leaf.shape):
+            rise = _shifted(leaf, index, eps, loss) - _shifted(leaf, index, -eps, loss)
+            expected[index] = rise / (2 * eps)
+        np.testing.assert_allclose(
+            leaf.grad.numpy(), expected, rtol=rtol, atol=1e-7, err_msg=f"leaf {position}"
+        )
+
+
+def _shifted(leaf: Tensor, index: tuple[int, ...], by: float, loss: Callable[[], float]) -> float:
+    """The loss with one element moved, which is then moved back."""
+    writable: Any = leaf._store if hasattr(leaf, "_store") else leaf._value
+    before = writable[index]
+    writable[index] = before + by
+    try:
+        return loss()
+    finally:
+        writable[index] = before
