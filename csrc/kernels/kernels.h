@@ -172,6 +172,7 @@ struct fc_kernels {
         void (*sum)(const struct fc_pool_row *);
         void (*divide)(const struct fc_pixels *from, const struct fc_pixels *to, int64_t count, int64_t lanes, double divisor);
         void (*positions)(const struct fc_positions *);
+        uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);
     } pool;
     double (*peak)(int64_t rounds);                           /* runs the register tile; returns its operations */

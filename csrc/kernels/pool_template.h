@@ -74,6 +74,7 @@ static void FC_NAME(pool_max)(const struct fc_pool_row *w)
 {
     ptrdiff_t p = 0;
     for (; p + 4 <= w->count; p += 4) FC_NAME(max_lanes)(w, p, 4, 0);
+    for (; p + 2 <= w->count; p += 2) FC_NAME(max_lanes)(w, p, 2, 0);
     for (; p < w->count; p++) FC_NAME(max_lanes)(w, p, 1, 0);
 }
 
@@ -81,6 +82,7 @@ static void FC_NAME(pool_max_index)(const struct fc_pool_row *w)
 {
     ptrdiff_t p = 0;
     for (; p + 4 <= w->count; p += 4) FC_NAME(max_lanes)(w, p, 4, 1);
+    for (; p + 2 <= w->count; p += 2) FC_NAME(max_lanes)(w, p, 2, 1);
     for (; p < w->count; p++) FC_NAME(max_lanes)(w, p, 1, 1);
 }
 
@@ -107,6 +109,8 @@ static void FC_NAME(pool_sum)(const struct fc_pool_row *w)
     ptrdiff_t p = 0;
     for (; p + 4 <= w->count; p += 4)
         for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) FC_NAME(sum_pixels)(w, p, lane, 4);
+    for (; p + 2 <= w->count; p += 2)
+        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) FC_NAME(sum_pixels)(w, p, lane, 2);
     for (; p < w->count; p++)
         for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) FC_NAME(sum_pixels)(w, p, lane, 1);
 }
@@ -140,6 +144,13 @@ V_INLINE void FC_NAME(transpose_indices)(const real *from, ptrdiff_t step, ptrdi
     UNROLL for (int i = 0; i < VL; i++) v_store((real *)(void *)(to + i * VL), rows[i]);
 }
 
+/* to[i*step] = first + i*increment + index[i]. */
+V_INLINE void FC_NAME(widen)(int64_t *restrict to, ptrdiff_t step, const FC_NAME(lane) *restrict index, int64_t first,
+                             int64_t increment, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) to[i * step] = first + i * increment + (int64_t)index[i];
+}
+
 static void FC_NAME(positions_transposed)(const struct fc_positions *w, ptrdiff_t lane)
 {
     const real *from = (const real *)w->index + lane;
@@ -147,11 +158,12 @@ static void FC_NAME(positions_transposed)(const struct fc_positions *w, ptrdiff_
     for (ptrdiff_t p = 0; p < w->count; p += VL) {
         FC_NAME(lane) index[VL * VL];
         const ptrdiff_t pixels = FC_NAME(smaller)(VL, w->count - p);
+        const int64_t first = w->first + p * w->step;
         FC_NAME(transpose_indices)(from + p * w->lanes, w->lanes, pixels, index);
         for (ptrdiff_t c = 0; c < channels; c++) {
             int64_t *to = w->to + (lane + c) * w->channel + p * w->pixel;
-            for (ptrdiff_t i = 0; i < pixels; i++)
-                to[i * w->pixel] = w->first + (p + i) * w->step + (int64_t)index[c * VL + i];
+            if (w->pixel == 1 && pixels == VL) FC_NAME(widen)(to, 1, index + c * VL, first, w->step, VL);
+            else FC_NAME(widen)(to, w->pixel, index + c * VL, first, w->step, pixels);
         }
     }
 }
@@ -163,11 +175,20 @@ static void FC_NAME(positions)(const struct fc_positions *w)
         return;
     }
     const FC_NAME(lane) *index = w->index;
-    for (ptrdiff_t p = 0; p < w->count; p++, index += w->lanes) {
-        int64_t *to = w->to + p * w->pixel;
-        const int64_t first = w->first + p * w->step;
-        for (ptrdiff_t c = 0; c < w->channels; c++) to[c] = first + (int64_t)index[c];
+    for (ptrdiff_t p = 0; p < w->count; p++, index += w->lanes)
+        FC_NAME(widen)(w->to + p * w->pixel, 1, index, w->first + p * w->step, 0, w->channels);
+}
+
+/* The largest of `count` positions, all taken as unsigned: negative ones are larger than any extent. */
+static uint64_t FC_NAME(largest)(const int64_t *position, ptrdiff_t step, int64_t count)
+{
+    uint64_t most = 0;
+    if (step == 1) {
+        for (ptrdiff_t i = 0; i < count; i++) most = (uint64_t)position[i] > most ? (uint64_t)position[i] : most;
+    } else {
+        for (ptrdiff_t i = 0; i < count; i++) most = (uint64_t)position[i * step] > most ? (uint64_t)position[i * step] : most;
     }
+    return most;
 }
 
 /* Element of a position in its plane; the division is only needed where rows or slices do not follow each other. */
@@ -177,21 +198,19 @@ V_INLINE ptrdiff_t FC_NAME(element_at)(const struct fc_scatter *s, int64_t posit
     return position / plane * s->x_space[0] + in_slice / s->width * s->x_space[1] + in_slice % s->width * s->x_space[2];
 }
 
-V_INLINE void FC_NAME(scatter_row)(const struct fc_scatter *s, const int gapless)
+V_INLINE void FC_NAME(scatter_row)(const struct fc_scatter *s, const int gapless, const int by_pixel)
 {
-    const int by_pixel = s->x_channel == 1;
     const ptrdiff_t outer = by_pixel ? s->count : s->channels, inner = by_pixel ? s->channels : s->count;
-    const ptrdiff_t y_outer = by_pixel ? s->y_pixel : s->y_channel, y_inner = by_pixel ? s->y_channel : s->y_pixel;
+    const ptrdiff_t y_inner = by_pixel ? s->y_channel : s->y_pixel, y_outer = by_pixel ? s->y_pixel : s->y_channel;
+    const ptrdiff_t at_inner = by_pixel ? s->position_channel : s->position_pixel, pixel = s->x_space[2];
     const ptrdiff_t at_outer = by_pixel ? s->position_pixel : s->position_channel;
-    const ptrdiff_t at_inner = by_pixel ? s->position_channel : s->position_pixel;
-    const ptrdiff_t x_outer = by_pixel ? 0 : s->x_channel, x_inner = by_pixel ? s->x_channel : 0;
     for (ptrdiff_t i = 0; i < outer; i++) {
-        const real *y = (const real *)s->y + i * y_outer;
-        const int64_t *position = s->position + i * at_outer;
-        real *x = (real *)s->x + i * x_outer;
+        const real *restrict y = (const real *)s->y + i * y_outer;
+        const int64_t *restrict position = s->position + i * at_outer;
+        real *restrict x = (real *)s->x + (by_pixel ? 0 : i * s->x_channel);
         for (ptrdiff_t j = 0; j < inner; j++) {
             const int64_t at = position[j * at_inner];
-            x[j * x_inner + (gapless ? at * s->x_space[2] : FC_NAME(element_at)(s, at))] += y[j * y_inner];
+            x[(by_pixel ? j : 0) + (gapless ? at * pixel : FC_NAME(element_at)(s, at))] += y[j * y_inner];
         }
     }
 }
@@ -199,6 +218,7 @@ V_INLINE void FC_NAME(scatter_row)(const struct fc_scatter *s, const int gapless
 static void FC_NAME(scatter)(const struct fc_scatter *s)
 {
     const int gapless = s->x_space[1] == s->width * s->x_space[2] && s->x_space[0] == s->height * s->x_space[1];
-    if (gapless) FC_NAME(scatter_row)(s, 1);
-    else FC_NAME(scatter_row)(s, 0);
+    if (!gapless) FC_NAME(scatter_row)(s, 0, s->x_channel == 1);
+    else if (s->x_channel == 1) FC_NAME(scatter_row)(s, 1, 1);
+    else FC_NAME(scatter_row)(s, 1, 0);
 }
