@@ -151,7 +151,8 @@ static fc_tensor gapless_where_free(fc_tensor t, const int64_t *space)
     return t;
 }
 
-fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out, const fc_pool_data *data)
+fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out,
+                               const fc_pool_data *data)
 {
     struct job j = { .k = fc_kernels_active(dtype), .size = fc_sizeof(dtype), .batch = batch, .channels = channels, .in = in,
                      .out = { out[0], out[1], out[2] }, .x = gapless_where_free(data->x, in), .y = data->y, .positions = data->indices };
