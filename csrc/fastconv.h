@@ -146,23 +146,26 @@ fc_status fc_sum_channels(fc_dtype dtype, int64_t batch, int64_t channels, const
 typedef struct {
     fc_pool problem;
     const struct fc_kernels *kernels;
-    int64_t rows;           /* output rows of one strip */
-    size_t workspace;       /* bytes for each thread */
-    double seconds;
+    size_t workspace;       /* bytes for each thread, a multiple of 64, for either pass */
+    double seconds;         /* predicted time of either pass on one thread */
 } fc_pool_plan;
 
+/* A maximum is the first of equals in row-major order; NaN is greater than every number, and the last NaN counts. Windows
+ * are clipped to the input, average windows to the padded input where padding counts. A window that misses the input
+ * (only dilation can do that) gives -infinity at the first row and column, or the average 0. */
 fc_status fc_pool_plan_init(fc_pool_plan *plan, const fc_pool *problem);
 
 typedef struct {
     fc_tensor x;            /* input, or its gradient */
     fc_tensor y;            /* output, or its gradient */
-    fc_tensor indices;      /* int64 positions of the maxima in their plane, or data = NULL */
-    void *workspace;
+    fc_tensor indices;      /* int64 positions (d*height + h)*width + w of the maxima, or data = NULL */
+    void *workspace;        /* threads * plan.workspace bytes, 64-byte aligned; none for fc_max_pool_backward */
     int threads;
 } fc_pool_data;
 
-fc_status fc_pool_run(const fc_pool_plan *plan, const fc_pool_data *data);              /* y (and indices) from x */
-fc_status fc_avg_pool_backward(const fc_pool_plan *plan, const fc_pool_data *data);     /* x from y */
+/* y (and indices) from x. FC_OVERFLOW: indices into a float32 window that spans 2^31 elements or more. */
+fc_status fc_pool_run(const fc_pool_plan *plan, const fc_pool_data *data);
+fc_status fc_avg_pool_backward(const fc_pool_plan *plan, const fc_pool_data *data);    /* x from y */
 
 /* x = 0, then x[n, c][indices] += y in row-major order; FC_INVALID, and x untouched, if an index lies outside its plane. */
 fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out,

@@ -16,8 +16,8 @@ static fc_status axis_output(int64_t in, int64_t kernel, int64_t stride, int64_t
         !between(pad_lo, 0, EXTENT_LIMIT) || !between(pad_hi, 0, EXTENT_LIMIT) || in < 1)
         return FC_INVALID;
     int64_t padded;
-    if (__builtin_add_overflow(in, pad_lo + pad_hi, &padded)) return FC_OVERFLOW;
-    const int64_t room = padded - (dilation * (kernel - 1) + 1) + (ceil_mode ? stride - 1 : 0);
+    if (__builtin_add_overflow(in, pad_lo + pad_hi + (ceil_mode ? stride - 1 : 0), &padded)) return FC_OVERFLOW;
+    const int64_t room = padded - (dilation * (kernel - 1) + 1);
     if (room < 0) return FC_INVALID;
     *out = room / stride + 1;
     if (ceil_mode && (*out - 1) * stride >= in + pad_lo) (*out)--;    /* the last window starts beyond the input */

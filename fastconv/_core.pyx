@@ -87,6 +87,11 @@ cdef extern from "fastconv.h" nogil:
     const char *fc_conv_plan_isa(const fc_conv_plan *)
     int fc_threads_for(double seconds, int max_threads)
     size_t fc_sum_workspace(fc_dtype)
+    fc_status fc_pool_init(fc_pool *)
+    fc_status fc_pool_plan_init(fc_pool_plan *, const fc_pool *)
+    fc_status fc_pool_run(const fc_pool_plan *, const fc_pool_data *)
+    fc_status fc_avg_pool_backward(const fc_pool_plan *, const fc_pool_data *)
+    fc_status fc_max_pool_backward(fc_dtype, int64_t, int64_t, const int64_t *, const int64_t *, const fc_pool_data *)
     fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
     const char *fc_isa_name(int)
     int fc_isa_supported(int)
@@ -103,6 +108,7 @@ cdef dict ALGORITHMS = {
     "auto": FC_AUTO, "direct": FC_DIRECT, "im2col": FC_IM2COL, "winograd": FC_WINOGRAD,
     "winograd2": FC_WINOGRAD_2, "winograd4": FC_WINOGRAD_4,    # one of the two, for tests and measurements
 }
+cdef dict POOLS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 cdef dict DTYPES = {"f4": FC_F32, "float32": FC_F32, "f8": FC_F64, "float64": FC_F64}
 
 cdef int num_threads = 1
@@ -223,21 +229,36 @@ cdef fc_tensor tensor(View view, bint channels_last):
     return t
 
 
-cdef int expect(View view, str name, fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *space,
+cdef int item_bytes(fc_dtype dtype) noexcept:
+    return 4 if dtype == FC_F32 else 8
+
+
+cdef int64_t extents(View view, bint channels_last, int64_t *space) noexcept:
+    """Fills the three spatial extents, 1 for the axes the array has not; returns the number of its elements."""
+    cdef Py_buffer *b = &view.buffer
+    cdef int spatial = b.ndim - 2, axis
+    cdef int64_t elements = b.shape[0] * b.shape[b.ndim - 1 if channels_last else 1]
+    for axis in range(3):
+        space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + (1 if channels_last else 2)]
+        elements *= space[axis]
+    return elements
+
+
+cdef int expect(View view, str name, int itemsize, int64_t batch, int64_t channels, const int64_t *space,
                 bint channels_last) except -1:
     """That a buffer is what the plan was made for: the gate has seen to it, unless a thread resized the array since."""
     cdef Py_buffer *b = &view.buffer
-    cdef int spatial = b.ndim - 2, axis
-    cdef bint fits = 1 <= spatial <= 3 and b.itemsize == (4 if dtype == FC_F32 else 8)
-    fits = fits and b.shape[0] == batch and b.shape[b.ndim - 1 if channels_last else 1] == channels
-    for axis in range(3):
-        if not fits:
-            break
-        fits = space[axis] == (1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + (1 if channels_last else 2)])
+    cdef int axis
+    cdef int64_t found[3]
+    cdef bint fits = 3 <= b.ndim <= 5 and b.itemsize == itemsize and b.shape[0] == batch
+    fits = fits and b.shape[b.ndim - 1 if channels_last else 1] == channels
+    if fits:
+        extents(view, channels_last, found)
+        fits = found[0] == space[0] and found[1] == space[1] and found[2] == space[2]
     if not fits:
         shape = tuple([b.shape[axis] for axis in range(b.ndim)])
         raise ValueError(f"{name}: got shape {shape} and {b.itemsize} bytes an element, expected batch {batch}, "
-                         f"{channels} channels, extents {triple(space)} and {'float32' if dtype == FC_F32 else 'float64'}")
+                         f"{channels} channels, extents {triple(space)} and {itemsize} bytes an element")
     return 0
 
 
@@ -345,8 +366,8 @@ cdef class ConvPlan:
 
     cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last) except -1:
         cdef fc_conv *p = &self.plan.problem
-        expect(x, "x", p.dtype, p.batch, p.in_channels, p.input, channels_last)
-        expect(y, "output", p.dtype, p.batch, p.out_channels, p.out, channels_last)
+        expect(x, "x", item_bytes(p.dtype), p.batch, p.in_channels, p.input, channels_last)
+        expect(y, "output", item_bytes(p.dtype), p.batch, p.out_channels, p.out, channels_last)
         self.expect_weights(weight, bias)
         cdef fc_conv_data data
         data.x = tensor(x, channels_last)
@@ -446,17 +467,104 @@ def sum_channels(grad_output, out, bint channels_last):
     cdef fc_tensor y = tensor(t, channels_last)
     cdef fc_dtype dtype = FC_F32 if t.buffer.itemsize == 4 else FC_F64
     cdef int64_t space[3]
-    cdef int axis, spatial = t.buffer.ndim - 2
+    cdef int64_t elements = extents(t, channels_last, space)
     cdef int64_t batch = t.buffer.shape[0], channels = t.buffer.shape[t.buffer.ndim - 1 if channels_last else 1]
-    for axis in range(3):
-        space[axis] = 1 if axis < 3 - spatial else t.buffer.shape[axis - 3 + spatial + (1 if channels_last else 2)]
-    cdef int threads = fc_threads_for(1e-9 * batch * channels * space[0] * space[1] * space[2], num_threads)
+    cdef int threads = fc_threads_for(1e-9 * elements, num_threads)
     cdef Scratch scratch = borrow(<size_t>threads * fc_sum_workspace(dtype))
     cdef fc_status status
     with nogil:
         status = fc_sum_channels(dtype, batch, channels, space, &y, sums.buffer.buf, scratch.memory, threads)
     give_back(scratch)
     check(status)
+
+
+# ---- Pooling --------------------------------------------------------------------------------------------------------
+
+cdef class PoolPlan:
+    cdef fc_pool_plan plan
+
+    def __init__(self, str kind, str dtype, int64_t batch, int64_t channels, tuple input_size, tuple kernel_size, tuple stride,
+                 tuple dilation, tuple pad_lo, tuple pad_hi, bint ceil_mode=False, bint count_include_pad=True,
+                 int64_t divisor=0):
+        cdef fc_pool p
+        p.kind = POOLS[kind]
+        p.dtype = DTYPES[dtype]
+        p.batch = batch
+        p.channels = channels
+        fill(p.input, input_size)
+        fill(p.kernel, kernel_size)
+        fill(p.stride, stride)
+        fill(p.dilation, dilation)
+        fill(p.pad_lo, pad_lo)
+        fill(p.pad_hi, pad_hi)
+        p.ceil_mode = ceil_mode
+        p.count_include_pad = count_include_pad
+        p.divisor = divisor
+        check(fc_pool_init(&p))
+        check(fc_pool_plan_init(&self.plan, &p))
+
+    @property
+    def output_size(self):
+        return triple(self.plan.problem.out)
+
+    @property
+    def workspace_bytes(self):
+        return self.plan.workspace
+
+    cdef int run(self, View x, View y, View indices, bint channels_last, bint backward) except -1:
+        cdef fc_pool *p = &self.plan.problem
+        expect(x, "x", item_bytes(p.dtype), p.batch, p.channels, p.input, channels_last)
+        expect(y, "output", item_bytes(p.dtype), p.batch, p.channels, p.out, channels_last)
+        if indices is not None:
+            expect(indices, "indices", sizeof(int64_t), p.batch, p.channels, p.out, channels_last)
+        cdef fc_pool_data data
+        data.x = tensor(x, channels_last)
+        data.y = tensor(y, channels_last)
+        data.indices.data = NULL
+        if indices is not None:
+            data.indices = tensor(indices, channels_last)
+        data.threads = fc_threads_for(self.plan.seconds, num_threads)
+        cdef Scratch scratch = borrow(<size_t>data.threads * self.plan.workspace)
+        data.workspace = scratch.memory
+        cdef fc_status status
+        with nogil:
+            status = fc_avg_pool_backward(&self.plan, &data) if backward else fc_pool_run(&self.plan, &data)
+        give_back(scratch)
+        return check(status)
+
+    def forward(self, x, out, indices, bint channels_last):
+        self.run(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE),
+                 hold(indices, PyBUF_STRIDES | PyBUF_WRITABLE) if indices is not None else None, channels_last, False)
+
+    def backward(self, grad_output, out, bint channels_last):
+        if self.plan.problem.kind != FC_AVG_POOL:
+            raise ValueError("kind: the gradient of 'max' pooling needs the indices; see scatter_planes")
+        self.run(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), None, channels_last, True)
+
+
+def scatter_planes(grad_output, indices, out, bint channels_last):
+    cdef View y = hold(grad_output, PyBUF_STRIDES), positions = hold(indices, PyBUF_STRIDES)
+    cdef View x = hold(out, PyBUF_STRIDES | PyBUF_WRITABLE)
+    cdef fc_dtype dtype = FC_F32 if x.buffer.itemsize == 4 else FC_F64
+    cdef int64_t batch = x.buffer.shape[0], channels = x.buffer.shape[x.buffer.ndim - 1 if channels_last else 1]
+    cdef int64_t x_space[3]
+    cdef int64_t y_space[3]
+    cdef int64_t elements = extents(x, channels_last, x_space) + extents(y, channels_last, y_space)
+    expect(y, "grad_output", item_bytes(dtype), batch, channels, y_space, channels_last)
+    expect(positions, "indices", sizeof(int64_t), batch, channels, y_space, channels_last)
+    cdef fc_pool_data data
+    data.x = tensor(x, channels_last)
+    data.y = tensor(y, channels_last)
+    data.indices = tensor(positions, channels_last)
+    data.workspace = NULL
+    data.threads = fc_threads_for(1e-9 * elements, num_threads)
+    cdef fc_status status
+    with nogil:
+        status = fc_max_pool_backward(dtype, batch, channels, x_space, y_space, &data)
+    if status == FC_INVALID:
+        return False
+    check(status)
+    return True
 
 
 # ---- The machine ----------------------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@
 #ifndef FC_CONV_H
 #define FC_CONV_H
 
-#include "kernels/kernels.h"
-#include "threads.h"
+#include "box.h"
 
 /* ---- Correlations (correlation.c) ---------------------------------------------------------------------------------
  * Forward and backward-data are the same sum:
@@ -42,32 +41,9 @@ size_t fc_most_bytes(const fc_conv_plan *plan, size_t (*bytes)(const struct fc_c
 
 /* Whether positions of dx exist that no phase writes. */
 int fc_has_gaps(const fc_conv *p);
-void fc_zero(const fc_tensor *t, size_t size, int64_t batch, int64_t channels, const int64_t *space);
-
-static inline int64_t fc_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t fc_round_up(int64_t a, int64_t b) { return fc_ceil_div(a, b) * b; }
-static inline int64_t fc_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t fc_max(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t fc_volume(const int64_t *v) { return v[0] * v[1] * v[2]; }
-static inline size_t fc_align(size_t bytes) { return (bytes + 63) / 64 * 64; }
-static inline int64_t fc_blocks(int64_t channels) { return fc_ceil_div(channels, FC_BLOCK); }
 
 /* Lanes of one group in packed weights: whole blocks, and whole panels. */
 static inline int64_t fc_padded_lanes(const struct fc_corr *c) { return fc_round_up(c->lanes, fc_max(FC_BLOCK, c->k->lanes)); }
-
-/* ---- Boxes: strips of a tensor in the blocked layout (box.c) ------------------------------------------------------
- * [block][depth tap][row][column][16] */
-struct fc_box {
-    int64_t image, channel, channels;    /* first channel counts from channel 0 of all groups */
-    int64_t slices, slice_step;          /* depth positions start[0] + i*slice_step */
-    int64_t start[FC_AXES];              /* may lie outside the tensor: zeros are packed there */
-    int64_t rows, columns;
-};
-
-static inline int64_t fc_box_pixels(const struct fc_box *b) { return b->slices * b->rows * b->columns; }
-
-void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *size, const struct fc_box *b, void *blocked);
-void fc_box_unpack(const struct fc_kernels *k, const fc_tensor *t, const struct fc_box *b, const void *blocked);
 
 /* ---- Register tiles (tiles.c) -----------------------------------------------------------------------------------*/
 
@@ -186,13 +162,5 @@ extern const struct fc_algorithm fc_direct, fc_depthwise, fc_im2col, fc_winograd
 /* In order of preference among equals; fc_im2col is last and accepts everything. */
 extern const struct fc_algorithm *const fc_algorithms[];
 enum { FC_ALGORITHM_COUNT = 5 };
-
-/* Scratch memory that blockings aim for: half of the level-2 cache; and the most any thread may take. */
-static inline size_t fc_workspace_goal(void)
-{
-    const size_t half = fc_cache_sizes().l2 / 2;
-    return half < (256 << 10) ? 256 << 10 : half > (1 << 20) ? 1 << 20 : half;
-}
-enum { FC_WORKSPACE_LIMIT = 4 << 20 };
 
 #endif

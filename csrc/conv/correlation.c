@@ -3,8 +3,6 @@
  */
 #include "conv/conv.h"
 
-#include <string.h>
-
 static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 
 /* Taps r with r*dilation in one residue class of the stride are this far apart; so many classes have taps at all. */
@@ -109,25 +107,4 @@ int fc_phase(const fc_conv_plan *plan, const fc_conv_data *data, int64_t i, stru
     if (data && plan->pass != FC_BACKWARD_WEIGHTS && c->from.space[1] == c->from.space[2] * c->from_size[2] && c->to.space[1] == c->to.space[2] * c->to_size[2])
         fc_merge_rows(c);
     return fc_volume(c->to_size) > 0;
-}
-
-static void zero_plane(char *data, const ptrdiff_t *stride, size_t size, const int64_t *space)
-{
-    for (int64_t d = 0; d < space[0]; d++) {
-        for (int64_t h = 0; h < space[1]; h++) {
-            char *row = data + (d * stride[0] + h * stride[1]) * (ptrdiff_t)size;
-            if (stride[2] == 1) {
-                memset(row, 0, (size_t)space[2] * size);
-            } else {
-                for (int64_t w = 0; w < space[2]; w++) memset(row + w * stride[2] * (ptrdiff_t)size, 0, size);
-            }
-        }
-    }
-}
-
-void fc_zero(const fc_tensor *t, size_t size, int64_t batch, int64_t channels, const int64_t *space)
-{
-    for (int64_t n = 0; n < batch; n++)
-        for (int64_t c = 0; c < channels; c++)
-            zero_plane((char *)t->data + (n * t->batch + c * t->channel) * (ptrdiff_t)size, t->space, size, space);
 }

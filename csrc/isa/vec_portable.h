@@ -31,6 +31,7 @@ V_INLINE v_t v_set1(real x) { return (v_t){x, x}; }
 V_INLINE v_t v_add(v_t a, v_t b) { return a + b; }
 V_INLINE v_t v_sub(v_t a, v_t b) { return a - b; }
 V_INLINE v_t v_mul(v_t a, v_t b) { return a * b; }
+V_INLINE v_t v_div(v_t a, v_t b) { return a / b; }
 V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return a * b + c; }    /* a * b + c, fused where the CPU can */
 V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return c - a * b; }   /* c - a * b */
 

@@ -88,6 +88,47 @@ struct fc_depthwise {
     void *y;                     /* [count][16] */
 };
 
+/* Taps of a window that are the same distance apart. */
+struct fc_run {
+    ptrdiff_t offset;            /* of the first one, from x */
+    int64_t taps;
+    int64_t index;               /* of the first one; modulo 2^32 in float32 lanes */
+};
+
+/* One row of results of a pooling, 16 channels. */
+struct fc_pool_row {
+    const void *x;
+    ptrdiff_t x_step, x_tap;     /* from the window of one result to the next; from tap to tap of a run */
+    const struct fc_run *run;    /* in row-major order */
+    int64_t runs, index_tap;     /* index_tap: how much the index grows from tap to tap */
+    int64_t count, lanes;        /* results; lanes of the block, rounded up to whole vectors */
+    int continues;               /* y and index hold the results of the runs before */
+    void *y;
+    ptrdiff_t y_step;
+    void *index;                 /* [count][16] integers of the element's size: the index of each maximum */
+};
+
+/* Indices as pool_max_index leaves them -> positions `first` + p*step + index of a tensor. */
+struct fc_positions {
+    const void *index;
+    int64_t *to;
+    ptrdiff_t channel, pixel;    /* strides of `to` */
+    int64_t channels, count;
+    int64_t first, step;
+};
+
+/* x[channel][position] += y[channel][pixel] for a row of pixels in order. */
+struct fc_scatter {
+    void *x;
+    ptrdiff_t x_channel, x_space[FC_AXES];
+    int64_t height, width;       /* of x */
+    const void *y;
+    ptrdiff_t y_channel, y_pixel;
+    const int64_t *position;
+    ptrdiff_t position_channel, position_pixel;
+    int64_t channels, count;
+};
+
 struct fc_kernels {
     const char *isa;
     fc_dtype dtype;
@@ -118,6 +159,14 @@ struct fc_kernels {
 
     void (*depthwise)(const struct fc_depthwise *);
     void (*depthwise_grad)(const struct fc_depthwise *);      /* w[tap][16] += sum over the row of x * y */
+    struct {
+        void (*max)(const struct fc_pool_row *);              /* see pool_template.h for what wins */
+        void (*max_index)(const struct fc_pool_row *);
+        void (*sum)(const struct fc_pool_row *);
+        void (*divide)(void *y, ptrdiff_t step, int64_t count, int64_t lanes, double divisor);    /* y[p*step] /= divisor */
+        void (*positions)(const struct fc_positions *);
+        void (*scatter)(const struct fc_scatter *);
+    } pool;
     double (*peak)(int64_t rounds);                           /* runs the register tile; returns its operations */
 };
 

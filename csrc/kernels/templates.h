@@ -6,6 +6,7 @@
 #include "kernels/weights_template.h"
 #include "kernels/winograd_template.h"
 #include "kernels/depthwise_template.h"
+#include "kernels/pool_template.h"
 
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
 #define FC_WINOGRAD(m)                                                                                     \
@@ -33,6 +34,8 @@ static const struct fc_kernels FC_NAME(table) = {
     .finite = FC_NAME(finite),
     .depthwise = FC_NAME(depthwise),
     .depthwise_grad = FC_NAME(depthwise_grad),
+    .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
+              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .scatter = FC_NAME(scatter) },
     .peak = FC_NAME(peak),
 };
 #undef FC_ENTRY

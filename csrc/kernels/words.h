@@ -28,6 +28,7 @@
 #define v_add FC_NAME(v_add)
 #define v_sub FC_NAME(v_sub)
 #define v_mul FC_NAME(v_mul)
+#define v_div FC_NAME(v_div)
 #define v_fma FC_NAME(v_fma)
 #define v_fnma FC_NAME(v_fnma)
 #define v_beats FC_NAME(v_beats)
