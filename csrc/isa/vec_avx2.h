@@ -34,6 +34,8 @@ V_INLINE v_t v_div(v_t a, v_t b) { return V_OP(div)(a, b); }
 V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return V_OP(fmadd)(a, b, c); }    /* a * b + c */
 V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return V_OP(fnmadd)(a, b, c); }  /* c - a * b */
 
+V_INLINE v_t v_max(v_t a, v_t b) { return V_OP(max)(a, b); }    /* a if a > b, else b */
+V_INLINE v_mask v_greater(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_GT_OQ); }
 /* a > b or a is not a number: what replaces b as the maximum. */
 V_INLINE v_mask v_beats(v_t a, v_t b) { return V_OP(or)(V_OP(cmp)(a, b, _CMP_GT_OQ), V_OP(cmp)(a, a, _CMP_UNORD_Q)); }
 V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return V_OP(blendv)(b, a, m); }

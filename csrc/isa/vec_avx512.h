@@ -35,8 +35,10 @@ V_INLINE v_t v_div(v_t a, v_t b) { return V_OP(div)(a, b); }
 V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return V_OP(fmadd)(a, b, c); }    /* a * b + c */
 V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return V_OP(fnmadd)(a, b, c); }  /* c - a * b */
 
+V_INLINE v_t v_max(v_t a, v_t b) { return V_OP(max)(a, b); }    /* a if a > b, else b */
 /* a > b or a is not a number: what replaces b as the maximum. */
 #if FC_BITS == 32
+V_INLINE v_mask v_greater(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 V_INLINE v_mask v_beats(v_t a, v_t b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) | _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
@@ -44,6 +46,7 @@ V_INLINE v_mask v_beats(v_t a, v_t b)
 V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return _mm512_mask_blend_ps(m, b, a); }
 V_INLINE int v_finite(v_t a) { return _mm512_fpclass_ps_mask(a, 0x99) == 0; }
 #else
+V_INLINE v_mask v_greater(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
 V_INLINE v_mask v_beats(v_t a, v_t b)
 {
     return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ) | _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q);

@@ -35,9 +35,11 @@ V_INLINE v_t v_div(v_t a, v_t b) { return a / b; }
 V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return a * b + c; }    /* a * b + c, fused where the CPU can */
 V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return c - a * b; }   /* c - a * b */
 
+V_INLINE v_mask v_greater(v_t a, v_t b) { return a > b; }
 /* a > b or a is not a number: what replaces b as the maximum. */
 V_INLINE v_mask v_beats(v_t a, v_t b) { return (a > b) | (a != a); }
 V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return (v_t)((m & (v_mask)a) | (~m & (v_mask)b)); }
+V_INLINE v_t v_max(v_t a, v_t b) { return v_select(a > b, a, b); }    /* a if a > b, else b */
 V_INLINE int v_finite(v_t a)   /* x - x is zero exactly for the finite x */
 {
     const v_mask zero = (a - a) == v_zero();

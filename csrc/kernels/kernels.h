@@ -95,22 +95,29 @@ struct fc_run {
     int64_t index;               /* of the first one; modulo 2^32 in float32 lanes */
 };
 
-/* One row of results of a pooling, 16 channels. */
+/* One row of results of a pooling; the channels of a pixel are adjacent. */
 struct fc_pool_row {
     const void *x;
     ptrdiff_t x_step, x_tap;     /* from the window of one result to the next; from tap to tap of a run */
     const struct fc_run *run;    /* in row-major order */
     int64_t runs, index_tap;     /* index_tap: how much the index grows from tap to tap */
-    int64_t count, lanes;        /* results; lanes of the block, rounded up to whole vectors */
+    int64_t count, lanes;        /* results; channels, rounded up to whole vectors */
     int continues;               /* y and index hold the results of the runs before */
     void *y;
     ptrdiff_t y_step;
-    void *index;                 /* [count][16] integers of the element's size: the index of each maximum */
+    void *index;                 /* [count][lanes] integers of the element's size: the index of each maximum */
+};
+
+/* Pixels `step` elements apart. */
+struct fc_pixels {
+    char *data;
+    ptrdiff_t step;
 };
 
 /* Indices as pool_max_index leaves them -> positions `first` + p*step + index of a tensor. */
 struct fc_positions {
     const void *index;
+    ptrdiff_t lanes;             /* between pixels of `index` */
     int64_t *to;
     ptrdiff_t channel, pixel;    /* strides of `to` */
     int64_t channels, count;
@@ -163,8 +170,9 @@ struct fc_kernels {
         void (*max)(const struct fc_pool_row *);              /* see pool_template.h for what wins */
         void (*max_index)(const struct fc_pool_row *);
         void (*sum)(const struct fc_pool_row *);
-        void (*divide)(void *y, ptrdiff_t step, int64_t count, int64_t lanes, double divisor);    /* y[p*step] /= divisor */
+        void (*divide)(const struct fc_pixels *from, const struct fc_pixels *to, int64_t count, int64_t lanes, double divisor);
         void (*positions)(const struct fc_positions *);
+        uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);
     } pool;
     double (*peak)(int64_t rounds);                           /* runs the register tile; returns its operations */

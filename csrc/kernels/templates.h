@@ -35,7 +35,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .depthwise = FC_NAME(depthwise),
     .depthwise_grad = FC_NAME(depthwise_grad),
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
-              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .scatter = FC_NAME(scatter) },
+              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter) },
     .peak = FC_NAME(peak),
 };
 #undef FC_ENTRY

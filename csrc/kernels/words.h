@@ -31,6 +31,8 @@
 #define v_div FC_NAME(v_div)
 #define v_fma FC_NAME(v_fma)
 #define v_fnma FC_NAME(v_fnma)
+#define v_max FC_NAME(v_max)
+#define v_greater FC_NAME(v_greater)
 #define v_beats FC_NAME(v_beats)
 #define v_select FC_NAME(v_select)
 #define v_finite FC_NAME(v_finite)

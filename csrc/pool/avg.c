@@ -29,19 +29,15 @@ static int64_t alike(const fc_pool *p, int64_t o, int64_t end)
     return first <= o && o <= last ? fc_min(end, last + 1) - o : 1;
 }
 
-static void divide(const struct fc_pooling *j, const int64_t *at, int64_t count, char *to, ptrdiff_t step, int64_t lanes)
+static void divide(const struct fc_pooling *j, const int64_t *at, int64_t count, int64_t lanes, struct fc_pixels from, struct fc_pixels to)
 {
     const fc_pool *p = j->problem;
-    const ptrdiff_t pixel = step * (ptrdiff_t)j->size;
-    if (p->divisor) {
-        j->k->pool.divide(to, step, count, lanes, (double)p->divisor);
-        return;
-    }
+    const ptrdiff_t size = (ptrdiff_t)j->size;
     const double row = (double)counted(p, 0, at[0]) * (double)counted(p, 1, at[1]);
-    for (int64_t i = 0, n; i < count; i += n) {
+    for (int64_t i = 0, n; i < count; i += n, from.data += n * from.step * size, to.data += n * to.step * size) {
         const double taps = row * (double)counted(p, 2, at[2] + i);
-        n = alike(p, at[2] + i, at[2] + count);
-        if (taps > 0) j->k->pool.divide(to + i * pixel, step, n, lanes, taps);
+        n = p->divisor ? count : alike(p, at[2] + i, at[2] + count);
+        j->k->pool.divide(&from, &to, n, lanes, p->divisor ? (double)p->divisor : taps > 0 ? taps : 1);
     }
 }
 

@@ -2,7 +2,8 @@
  *
  * A pooling reduces windows of a source tensor to elements of a result tensor. Forward that is the input and the output.
  * Backward of an average it is the gradient dy / divisor and dx: dx[i] is the sum over the outputs whose window covers i,
- * and these are again equally spaced. So one driver (strips.c) serves both; max.c and avg.c say what is reduced how.
+ * and these are again equally spaced. So one driver serves both: strips.c cuts the result into strips and brings their
+ * source, reduce.c reduces the windows of a row; max.c and avg.c say what is reduced how.
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #ifndef FC_POOL_H
@@ -35,6 +36,15 @@ struct fc_window fc_axis_range(const struct fc_axis *a, int64_t i, int64_t n);
 int64_t fc_axis_reach(const struct fc_axis *a, int64_t n);    /* the most that `count` can be, whatever i is */
 int64_t fc_axis_taps(const struct fc_axis *a);                /* the most positions of one window */
 
+/* Results start + i*period, `count` of them, whose windows are `advance` apart and otherwise alike. */
+struct fc_segment {
+    int64_t start, count, period, advance;
+    struct fc_window window;        /* of the first */
+};
+
+/* Cuts results start .. start + count - 1 into segments, at most `count`; returns how many. */
+int64_t fc_axis_segments(const struct fc_axis *a, int64_t start, int64_t count, struct fc_segment *to);
+
 /* ---- Strips of windows (strips.c) --------------------------------------------------------------------------------*/
 
 /* Part of the result that is computed at once. */
@@ -50,14 +60,15 @@ struct fc_pooling {
     int64_t batch, channels;
     struct fc_axis axis[FC_AXES];
     fc_tensor from, to, indices;
+    int64_t lanes;                  /* channels of a task */
     struct fc_pool_strip strip;
     char *workspace;
     size_t bytes;                   /* of it, for each thread */
     void (*reduce)(const struct fc_pool_row *);
-    /* Average: result row (d, h), columns from w on, divided by the sizes of their windows; before the reduction
-     * (backward) or after it. NULL: not at all. `to` has pixels `step` elements apart. */
-    void (*before)(const struct fc_pooling *, const int64_t *at, int64_t count, char *to, ptrdiff_t step, int64_t lanes);
-    void (*after)(const struct fc_pooling *, const int64_t *at, int64_t count, char *to, ptrdiff_t step, int64_t lanes);
+    /* Average: pixels of the output from (d, h, w) = `at` on divided by the sizes of their windows, before the reduction
+     * (backward) or after it. NULL: not at all. */
+    void (*before)(const struct fc_pooling *, const int64_t *at, int64_t count, int64_t lanes, struct fc_pixels from, struct fc_pixels to);
+    void (*after)(const struct fc_pooling *, const int64_t *at, int64_t count, int64_t lanes, struct fc_pixels from, struct fc_pixels to);
 };
 
 /* A pooling without its functions. Images whose planes follow each other at equal distances become channels: fewer
@@ -66,6 +77,36 @@ void fc_pooling_init(struct fc_pooling *j, const fc_pool_plan *plan, const fc_po
 
 size_t fc_pool_workspace(const fc_pool *p, int backward);
 fc_status fc_pooling_run(struct fc_pooling *j, int threads);
+
+/* ---- Rows of windows (reduce.c) -----------------------------------------------------------------------------------
+ * A window is a list of runs: its rows, cut into pieces of at most FC_POOL_TAPS taps. The kernels take FC_POOL_RUNS of
+ * them at a time and continue from their result. So scratch memory is bounded whatever the window, sums are sums of
+ * blocks of blocks, and their order, and with it every bit, depends on the problem alone. */
+enum { FC_POOL_TAPS = 64, FC_POOL_RUNS = 64 };
+
+/* Where the source is: `unit` elements from one position to the next, `tap` from one tap of a window to the next. */
+struct fc_pool_source {
+    const char *data;              /* NULL: windows are packed one by one */
+    int64_t origin[FC_AXES];
+    ptrdiff_t unit[FC_AXES], tap[FC_AXES];
+};
+
+/* A strip of results of some channels of one image, and its scratch memory. */
+struct fc_pool_task {
+    int64_t image, channel, channels, lanes;    /* lanes: channels rounded up to whole vectors, or a block */
+    int64_t start[FC_AXES], rows, columns;
+    struct fc_pool_source source;
+    struct fc_run *run;
+    struct fc_segment *segment;
+    int64_t segments;
+    char *packed, *result, *index;
+};
+
+/* Row `row` of the results into y; with indices those of the row into t->index. */
+void fc_pool_reduce_row(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row, struct fc_pixels y);
+
+/* The positions of the maxima of the row whose indices are in t->index. */
+void fc_pool_write_positions(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row);
 
 /* max.c, avg.c */
 fc_status fc_max_pool_run(const fc_pool_plan *plan, const fc_pool_data *data);

@@ -95,3 +95,35 @@ int64_t fc_axis_reach(const struct fc_axis *a, int64_t n)
 }
 
 int64_t fc_axis_taps(const struct fc_axis *a) { return (fc_axis_reach(a, 1) - 1) / a->step + 1; }
+
+static int alike(struct fc_window a, struct fc_window b) { return a.first == b.first && a.count == b.count; }
+
+/* Results from i on, before `end`, that all have the window of i; only backward, where many inputs meet the same outputs. */
+static int64_t same_window(const struct fc_axis *a, struct fc_window window, int64_t i, int64_t end)
+{
+    int64_t n = 1;
+    while (a->backward && i + n < end && alike(fc_axis_window(a, i + n), window)) n++;
+    return n;
+}
+
+/* In the interior a segment for each phase of the period, unless that makes many short ones; else results one by one, or
+ * those with the same window together. */
+int64_t fc_axis_segments(const struct fc_axis *a, int64_t start, int64_t count, struct fc_segment *to)
+{
+    const int64_t end = start + count;
+    int64_t n = 0;
+    for (int64_t i = start; i < end;) {
+        const int64_t past = fc_min(end, a->interior[1] + 1);
+        if (i >= a->interior[0] && i < past && (double)a->period * (double)a->period <= (double)(past - i)) {
+            for (int64_t phase = i; phase < i + a->period; phase++)
+                to[n++] = (struct fc_segment){ phase, fc_ceil_div(past - phase, a->period), a->period, a->advance, fc_axis_window(a, phase) };
+            i = past;
+        } else {
+            const struct fc_window window = fc_axis_window(a, i);
+            const int64_t same = same_window(a, window, i, end);
+            to[n++] = (struct fc_segment){ i, same, 1, 0, window };
+            i += same;
+        }
+    }
+    return n;
+}
