@@ -23,8 +23,9 @@ def restore():
 
 
 def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
     return subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60, check=True
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=True
     )
 
 
