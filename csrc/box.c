@@ -15,7 +15,7 @@ static int gapless(const fc_tensor *t, const struct fc_box *b) { return t->space
 /* Whether the rows of a slice all exist, from end to end, and follow each other without a gap. */
 static int is_one_row(const fc_tensor *t, const int64_t *size, const struct fc_box *b)
 {
-    return gapless(t, b) && b->start[2] == 0 && b->columns == size[2] && inside(b->start[1], size[1]) &&
+    return gapless(t, b) && b->row_gap == 0 && b->start[2] == 0 && b->columns == size[2] && inside(b->start[1], size[1]) &&
            inside(b->start[1] + b->rows - 1, size[1]);
 }
 
@@ -30,7 +30,7 @@ void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *
     for (int64_t s = 0; s < b->slices; s++) {
         const int64_t d = b->start[0] + s * b->slice_step;
         for (int64_t r = 0; r < b->rows; r += merged) {
-            const int64_t h = b->start[1] + r;
+            const int64_t h = b->start[1] + r * (1 + b->row_gap);
             const int exists = inside(d, size[0]) && inside(h, size[1]) && last > first;
             row.before = exists ? first : columns;
             row.count = exists ? last - first : 0;

@@ -11,6 +11,7 @@ struct fc_box {
     int64_t slices, slice_step;          /* depth positions start[0] + i*slice_step */
     int64_t start[FC_AXES];              /* may lie outside the tensor: zeros are packed there */
     int64_t rows, columns;
+    int64_t row_gap;                     /* rows of the tensor left out between two rows */
 };
 
 static inline int64_t fc_box_pixels(const struct fc_box *b) { return b->slices * b->rows * b->columns; }

@@ -47,12 +47,13 @@ static double cost(fc_conv_plan *plan, const struct fc_algorithm *a)
     return a->cycles(plan);
 }
 
-/* "winograd F(4x4,3x3): predicted 3.1 times faster than direct blocked", or why nothing else was possible. */
+/* How much was gained over the best other algorithm, or why there was no choice. */
 static void explain_choice(fc_conv_plan *plan, double best, const struct fc_algorithm *second, double second_best, int forced)
 {
     if (forced) explain(plan, "asked for");
     else if (!second) explain(plan, "the only one that applies");
-    else explain(plan, "predicted %.2g times as fast as %s", second_best / best, second->label);
+    else if (second_best < 1.05 * best) explain(plan, "predicted as fast as %s", second->label);
+    else explain(plan, "predicted %.1f times as fast as %s", second_best / best, second->label);
 }
 
 fc_status fc_conv_plan_init(fc_conv_plan *plan, const fc_conv *problem, fc_pass pass, fc_algorithm_name name, int strict)

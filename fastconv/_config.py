@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from contextlib import suppress
-from pathlib import Path
 
 from fastconv import _core
 from fastconv.ops import _plans
@@ -24,7 +23,8 @@ def _allowed_cpus() -> int:
 def _cgroup_quota(path: str = "/sys/fs/cgroup/cpu.max") -> float:
     """CPUs this container may use on average (cgroup v2), infinity where nothing limits it."""
     with suppress(OSError, ValueError):
-        quota, period = Path(path).read_text().split()
+        with open(path) as file:
+            quota, period = file.read().split()
         if quota != "max":
             return int(quota) / int(period)
     return float("inf")

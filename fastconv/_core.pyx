@@ -301,7 +301,7 @@ cdef class ConvPlan:
         fill(p.pad_hi, pad_hi)
         check(fc_conv_init(&p))
         if fc_conv_plan_init(&self.plan, &p, PASSES[pass_], ALGORITHMS[algorithm], strict) != FC_OK:
-            raise ValueError(f"algorithm={algorithm!r} does not apply: {self.plan.reason.decode()}")
+            raise ValueError(self.plan.reason.decode())
 
     @property
     def output_size(self):

@@ -22,8 +22,8 @@ import fastconv
 from fastconv import _core, nn
 from fastconv._trace import Call, trace
 from fastconv.data.dataset import Array
-from fastconv.ops.conv import _check_problem as convolution_problem
-from fastconv.ops.linear import _check_problem as linear_problem
+from fastconv.ops.conv import check_problem as convolution_problem
+from fastconv.ops.linear import check_problem as linear_problem
 
 WIDTH = 100
 REPEATS = 7

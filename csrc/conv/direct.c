@@ -21,9 +21,13 @@ static int64_t reach(const struct fc_corr *c, int a, int64_t outputs)
     return (outputs - 1) * c->stride[a] + (c->taps[a] - 1) * c->dilation[a] + 1;
 }
 
+/* Of a single output row only those input rows are packed that a tap falls on: the dilation may be large. */
+static int64_t packed_step(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->dilation[1] : 1; }
+static int64_t packed_rows(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->taps[1] : reach(c, 1, s->rows); }
+
 static int64_t strip_pixels(const struct fc_corr *c, const struct fc_strip *s)
 {
-    return c->taps[0] * reach(c, 1, s->rows) * reach(c, 2, s->columns);
+    return c->taps[0] * packed_rows(c, s) * reach(c, 2, s->columns);
 }
 
 static size_t offsets_bytes(const struct fc_corr *c, const struct fc_strip *s)
@@ -52,8 +56,7 @@ static int64_t half(int64_t x, int64_t granule) { return fc_round_up(fc_ceil_div
 /* Whether a single output pixel's reach is small enough for the sizes below to be meaningful. */
 static int reach_fits(const struct fc_corr *c)
 {
-    double bytes = (double)c->size * FC_BLOCK * (double)c->taps[0];
-    for (int a = 1; a < FC_AXES; a++) bytes *= (double)reach(c, a, 1);
+    const double bytes = (double)c->size * FC_BLOCK * (double)c->taps[0] * (double)c->taps[1] * (double)reach(c, 2, 1);
     return bytes < FC_WORKSPACE_LIMIT && fc_volume(c->taps) < FC_WORKSPACE_LIMIT / (int64_t)sizeof(ptrdiff_t);
 }
 
@@ -65,7 +68,7 @@ static struct fc_strip choose_strip(const struct fc_corr *c)
     const size_t goal = fc_workspace_goal();
     /* columns first where a single row would never fit: every reach is then below the limit and nothing overflows */
     while (s.columns > tile && (double)s.columns * (double)c->stride[2] > FC_WORKSPACE_LIMIT / 64) s.columns = half(s.columns, 1);
-    while (s.rows > 1 && (double)s.rows * (double)c->stride[1] > FC_WORKSPACE_LIMIT / 64) s.rows = half(s.rows, 1);
+    while (s.rows > 1 && reach(c, 1, s.rows) > FC_WORKSPACE_LIMIT / 64) s.rows = half(s.rows, 1);
     while (s.rows > 1 && forward_bytes(c, &s) > goal) s.rows = half(s.rows, 1);
     while (s.chunk > 1 && forward_bytes(c, &s) > goal) s.chunk = half(s.chunk, 1);
     while (s.part > panel && forward_bytes(c, &s) > goal) s.part = half(s.part, panel);
@@ -75,18 +78,19 @@ static struct fc_strip choose_strip(const struct fc_corr *c)
 
 static void fill_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
 {
-    const int64_t rows = reach(c, 1, s->rows), columns = reach(c, 2, s->columns);
+    const int64_t rows = packed_rows(c, s), columns = reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
     for (int64_t block = 0; block < s->chunk; block++)
         for (int64_t t = 0; t < c->taps[0]; t++)
             for (int64_t r = 0; r < c->taps[1]; r++)
                 for (int64_t q = 0; q < c->taps[2]; q++)
-                    *offset++ = (((block * c->taps[0] + t) * rows + r * c->dilation[1]) * columns + q * c->dilation[2]) * FC_BLOCK;
+                    *offset++ = (((block * c->taps[0] + t) * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
 }
 
-/* The input of `rows` x `columns` outputs at `out`. */
-static struct fc_box input_box(const struct fc_corr *c, const int64_t *out, int64_t rows, int64_t columns)
+/* The input of the strip of outputs at `out`. */
+static struct fc_box input_box(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out)
 {
-    struct fc_box b = { .slices = c->taps[0], .slice_step = c->dilation[0], .rows = reach(c, 1, rows), .columns = reach(c, 2, columns) };
+    struct fc_box b = { .slices = c->taps[0], .slice_step = c->dilation[0], .rows = packed_rows(c, s),
+                        .row_gap = packed_step(c, s) - 1, .columns = reach(c, 2, s->columns) };
     for (int a = 0; a < FC_AXES; a++) b.start[a] = out[a] * c->stride[a] - c->offset[a];
     return b;
 }
@@ -158,9 +162,8 @@ static void forward_task(void *data, int64_t task, int worker)
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
     char *input = memory + 64 + offsets_bytes(c, &job->s), *output = input + input_bytes(c, &job->s);
     if (*packed_strip < 0) fill_offsets(c, &job->s, offset);
-    /* every strip is packed at its full width, so that one table of offsets serves all */
-    struct fc_box in = input_box(c, p.out, p.rows, job->s.columns);
-    in.rows = reach(c, 1, job->s.rows);
+    /* every strip is packed at its full size, so that one table of offsets serves all */
+    struct fc_box in = input_box(c, &job->s, p.out);
     in.image = p.image;
     const int64_t all = fc_blocks(c->depths);
     for (int64_t first = 0; first < all; first += job->s.chunk) {
@@ -267,7 +270,7 @@ static void add_strip(const struct fc_corr *c, const struct fc_strip *s, struct 
 static void pack_strip(const struct fc_corr *c, const struct fc_strip *s, const struct fc_gradient *g, int64_t image, int64_t depth,
                        int64_t lane, struct fc_box *y, char *input, char *gradient)
 {
-    struct fc_box x = input_box(c, y->start, s->rows, s->columns);
+    struct fc_box x = input_box(c, s, y->start);
     x.image = y->image = image;
     x.channel = depth;
     x.channels = g->depths;

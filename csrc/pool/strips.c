@@ -135,37 +135,36 @@ static void read_in_place(const struct fc_pooling *j, struct fc_pool_task *t)
     }
 }
 
-/* Rows from (d, h, w) = `at` on into scratch memory, [row][column][lanes], divided where the pooling asks for it. */
-static void pack_rows(const struct fc_pooling *j, const struct fc_pool_task *t, const int64_t *at, int64_t rows, int64_t columns, char *to)
+/* Divides the packed rows of a slice where the pooling asks for it; adjacent channels are read from the tensor. */
+static void divide_rows(const struct fc_pooling *j, const struct fc_pool_task *t, const struct fc_box *b, int adjacent, char *to)
 {
-    const int64_t lanes = fc_round_up(t->lanes, FC_BLOCK);
-    const int64_t extent[FC_AXES] = { j->axis[0].source, j->axis[1].source, j->axis[2].source };
-    const int adjacent = j->before && in_place(&j->from, t);
-    const struct fc_box b = { .image = t->image, .channel = t->channel, .channels = t->channels, .slices = 1,
-                              .start = { at[0], at[1], at[2] }, .rows = rows, .columns = columns };
-    if (!adjacent) fc_box_pack(j->k, &j->from, extent, &b, to);
-    for (int64_t i = 0; j->before && i < rows; i++) {
-        const int64_t row[] = { at[0], at[1] + i, at[2] };
-        const struct fc_pixels packed = { to + i * columns * lanes * (ptrdiff_t)j->size, lanes };
-        char *tensor = fc_element(&j->from, j->size, t->image, t->channel, row[0], row[1], row[2]);
-        j->before(j, row, columns, t->lanes, adjacent ? (struct fc_pixels){ tensor, j->from.space[2] } : packed, packed);
+    const ptrdiff_t lanes = fc_round_up(t->lanes, FC_BLOCK), size = (ptrdiff_t)j->size;
+    for (int64_t i = 0; i < b->rows; i++) {
+        const int64_t at[] = { b->start[0], b->start[1] + i * (1 + b->row_gap), b->start[2] };
+        const struct fc_pixels packed = { to + i * b->columns * lanes * size, lanes };
+        const struct fc_pixels tensor = { fc_element(&j->from, j->size, t->image, t->channel, at[0], at[1], at[2]), j->from.space[2] };
+        j->before(j, at, b->columns, t->lanes, adjacent ? tensor : packed, packed);
     }
 }
 
-/* Packed slices are taps; packed rows are taps if the strip has one row, else all rows in the strip's range. */
+/* The source as [slice][row][column][lanes]. Slices are taps; rows are taps if the strip has one row, else all rows in the
+ * strip's range. */
 static void pack_source(const struct fc_pooling *j, struct fc_pool_task *t)
 {
     const struct fc_axis *a = j->axis;
-    const int single = j->strip.rows == 1;
+    const int single = j->strip.rows == 1, adjacent = j->before && in_place(&j->from, t);
     const struct fc_window slices = fc_axis_window(&a[0], t->start[0]), columns = fc_axis_range(&a[2], t->start[2], t->columns);
     const struct fc_window rows = single ? fc_axis_window(&a[1], t->start[1]) : fc_axis_range(&a[1], t->start[1], t->rows);
-    const int64_t row_step = single ? a[1].step : 1, at_once = row_step == 1 ? rows.count : 1;
+    const int64_t extent[FC_AXES] = { a[0].source, a[1].source, a[2].source };
     const ptrdiff_t pixel = fc_round_up(t->lanes, FC_BLOCK), row = columns.count * pixel, slice = rows.count * row;
+    struct fc_box b = { .image = t->image, .channel = t->channel, .channels = t->channels, .slices = 1,
+                        .start = { 0, rows.first, columns.first }, .rows = rows.count, .columns = columns.count,
+                        .row_gap = single ? a[1].step - 1 : 0 };
     for (int64_t d = 0; d < slices.count; d++) {
-        for (int64_t r = 0; r < rows.count; r += at_once) {
-            const int64_t at[] = { slices.first + d * a[0].step, rows.first + r * row_step, columns.first };
-            pack_rows(j, t, at, at_once, columns.count, t->packed + (d * slice + r * row) * (ptrdiff_t)j->size);
-        }
+        char *to = t->packed + d * slice * (ptrdiff_t)j->size;
+        b.start[0] = slices.first + d * a[0].step;
+        if (!adjacent) fc_box_pack(j->k, &j->from, extent, &b, to);
+        if (j->before) divide_rows(j, t, &b, adjacent, to);
     }
     t->source = (struct fc_pool_source){ t->packed, { slices.first, rows.first, columns.first }, { 0, single ? 0 : row, pixel },
                                          { slice, single ? row : row * a[1].step, pixel * a[2].step } };

@@ -263,7 +263,7 @@ def _check_forward(
     x, weight = float_array("x", x), float_array("weight", weight)
     bias = None if bias is None else float_array("bias", bias)
     same_dtype(x=x, weight=weight, bias=bias)
-    problem = _check_problem(x, weight, *parameters, padding_mode, layout, algorithm)
+    problem = check_problem(x, weight, *parameters, padding_mode, layout, algorithm)
     if bias is not None:
         check_bias(bias.shape, problem.out_channels)
     canonical = ("conv2d", problem)
@@ -287,7 +287,7 @@ def _check_backward(
     grad_output = float_array("grad_output", grad_output)
     x, weight = float_array("x", x), float_array("weight", weight)
     same_dtype(x=x, weight=weight, grad_output=grad_output)
-    problem = _check_problem(x, weight, *parameters, padding_mode, layout, algorithm)
+    problem = check_problem(x, weight, *parameters, padding_mode, layout, algorithm)
     wanted = flags("needs", needs, 3)
     canonical = ("conv2d_backward", problem, wanted)
     call = _plans.add(canonical, lambda: _plan_backward(problem, x.shape, weight.shape, wanted))
@@ -296,7 +296,7 @@ def _check_backward(
     return grad_output, x, weight, call
 
 
-def _check_problem(
+def check_problem(
     x: Array,
     weight: Array,
     stride: object,

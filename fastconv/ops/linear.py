@@ -143,7 +143,7 @@ def _check_forward(
     x, weight = float_array("x", x), float_array("weight", weight)
     bias = None if bias is None else float_array("bias", bias)
     same_dtype(x=x, weight=weight, bias=bias)
-    problem = _check_problem(x, weight)
+    problem = check_problem(x, weight)
     if bias is not None:
         check_bias(bias.shape, problem.out_features)
     shape = (*x.shape[:-1], problem.out_features)
@@ -160,7 +160,7 @@ def _check_backward(
     grad_output = float_array("grad_output", grad_output)
     x, weight = float_array("x", x), float_array("weight", weight)
     same_dtype(x=x, weight=weight, grad_output=grad_output)
-    problem = _check_problem(x, weight)
+    problem = check_problem(x, weight)
     expected = (*x.shape[:-1], problem.out_features)
     if grad_output.shape != expected:
         raise ShapeError(f"grad_output must have the shape of the output {expected}, got {grad_output.shape}")
@@ -171,7 +171,7 @@ def _check_backward(
     return grad_output, x, weight, call
 
 
-def _check_problem(x: Array, weight: Array) -> _Problem:
+def check_problem(x: Array, weight: Array) -> _Problem:
     if weight.ndim != 2 or 0 in weight.shape:
         raise ShapeError(
             f"weight must have shape (out_features, in_features), at least 1 each, got {weight.shape}"
