@@ -82,7 +82,8 @@ class PoolPlan:
     @property
     def output_size(self) -> Triple: ...
     @property
-    def workspace_bytes(self) -> int: ...
+    def workspace_bytes(self) -> int:
+        """Scratch memory of one thread, for either pass."""
     def forward(self, x: Array, out: Array, indices: Array | None, channels_last: bool) -> None:
         """indices, if given, is int64 of out's shape: the flat position (h*W + w) of each maximum."""
     def backward(self, grad_output: Array, out: Array, channels_last: bool) -> None:

@@ -557,7 +557,7 @@ def scatter_planes(grad_output, indices, out, bint channels_last):
     data.y = tensor(y, channels_last)
     data.indices = tensor(positions, channels_last)
     data.workspace = NULL
-    data.threads = fc_threads_for(1e-9 * elements, num_threads)
+    data.threads = fc_threads_for(0.5e-9 * elements, num_threads)
     cdef fc_status status
     with nogil:
         status = fc_max_pool_backward(dtype, batch, channels, x_space, y_space, &data)

@@ -31,6 +31,7 @@ fc_status fc_max_pool_run(const fc_pool_plan *plan, const fc_pool_data *data)
 enum {
     ADJACENT_PER_TASK = 64,    /* channels of a task where they are adjacent */
     PLANE_PER_TASK = 1024,     /* elements of a plane from which on it is a task by itself */
+    ROW_LIMIT = 4096,          /* elements of a row of y that is made of several */
     ZEROED_BYTES = 32 << 10    /* of dx, at least, at once */
 };
 
@@ -38,7 +39,8 @@ struct job {
     const struct fc_kernels *k;
     size_t size;
     int64_t batch, channels, width;    /* width: channels of a task */
-    const int64_t *in, *out;
+    const int64_t *in;
+    int64_t out[FC_AXES];
     fc_tensor x, y, positions;
     int64_t rows;                      /* of x that are zeroed at once; 0: all */
     atomic_int outside;                /* whether a position was found outside its plane */
@@ -128,6 +130,19 @@ static void scatter_task(void *data, int64_t task, int worker)
     if (zeroed < all) zero_rows(j, &p, zeroed, all);
 }
 
+/* Rows of y and its positions that follow each other without a gap become longer rows, within limits. */
+static void merge_rows(struct job *j)
+{
+    const int64_t length = j->out[2];
+    if (j->y.space[1] != length * j->y.space[2] || j->positions.space[1] != length * j->positions.space[2]) return;
+    int64_t rows = fc_min(j->out[1], fc_max(1, ROW_LIMIT / length));
+    while (j->out[1] % rows) rows--;
+    j->out[1] /= rows;
+    j->out[2] *= rows;
+    j->y.space[1] *= rows;
+    j->positions.space[1] *= rows;
+}
+
 /* Strides of axes of one position are free: those of a gapless plane spare the kernel its divisions. */
 static fc_tensor gapless_where_free(fc_tensor t, const int64_t *space)
 {
@@ -136,11 +151,13 @@ static fc_tensor gapless_where_free(fc_tensor t, const int64_t *space)
     return t;
 }
 
-fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out, const fc_pool_data *data)
+fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out,
+                               const fc_pool_data *data)
 {
-    struct job j = { .k = fc_kernels_active(dtype), .size = fc_sizeof(dtype), .batch = batch, .channels = channels, .in = in, .out = out,
-                     .x = gapless_where_free(data->x, in), .y = data->y, .positions = data->indices };
+    struct job j = { .k = fc_kernels_active(dtype), .size = fc_sizeof(dtype), .batch = batch, .channels = channels, .in = in,
+                     .out = { out[0], out[1], out[2] }, .x = gapless_where_free(data->x, in), .y = data->y, .positions = data->indices };
     j.width = j.x.channel == 1 ? ADJACENT_PER_TASK : fc_volume(in) >= PLANE_PER_TASK ? 1 : FC_BLOCK;
+    merge_rows(&j);
     const double row = (double)(in[2] * fc_min(j.width, channels)) * (double)j.size;
     if (j.x.space[0] == in[1] * j.x.space[1]) j.rows = 1 + (int64_t)(ZEROED_BYTES / row);
     const int64_t tasks = batch * tasks_per_image(&j);

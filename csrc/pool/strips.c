@@ -147,9 +147,8 @@ static void pack_rows(const struct fc_pooling *j, const struct fc_pool_task *t, 
     for (int64_t i = 0; j->before && i < rows; i++) {
         const int64_t row[] = { at[0], at[1] + i, at[2] };
         const struct fc_pixels packed = { to + i * columns * lanes * (ptrdiff_t)j->size, lanes };
-        struct fc_pixels from = packed;
-        if (adjacent) from = (struct fc_pixels){ fc_element(&j->from, j->size, t->image, t->channel, row[0], row[1], row[2]), j->from.space[2] };
-        j->before(j, row, columns, t->lanes, from, packed);
+        char *tensor = fc_element(&j->from, j->size, t->image, t->channel, row[0], row[1], row[2]);
+        j->before(j, row, columns, t->lanes, adjacent ? (struct fc_pixels){ tensor, j->from.space[2] } : packed, packed);
     }
 }
 

@@ -116,7 +116,8 @@ int64_t fc_axis_segments(const struct fc_axis *a, int64_t start, int64_t count, 
         const int64_t past = fc_min(end, a->interior[1] + 1);
         if (i >= a->interior[0] && i < past && (double)a->period * (double)a->period <= (double)(past - i)) {
             for (int64_t phase = i; phase < i + a->period; phase++)
-                to[n++] = (struct fc_segment){ phase, fc_ceil_div(past - phase, a->period), a->period, a->advance, fc_axis_window(a, phase) };
+                to[n++] = (struct fc_segment){ phase, fc_ceil_div(past - phase, a->period), a->period, a->advance,
+                                               fc_axis_window(a, phase) };
             i = past;
         } else {
             const struct fc_window window = fc_axis_window(a, i);
