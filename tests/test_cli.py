@@ -137,6 +137,8 @@ def start(*arguments, directory, stdout=subprocess.PIPE):
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
+        # where the tests run as a job in the background they start with it ignored, and so would the command
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -36,10 +36,8 @@ def two_threads():
 class Pool:
     """A pooling problem, its plan, and its oracle. Arrays are (N, C, D, H, W)."""
 
-    def __init__(
-        self, kind, x_shape, kernel, stride, dilation=(1, 1, 1), pad_lo=(0, 0, 0), pad_hi=None, dtype="float32",
-        **options,
-    ):
+    def __init__(self, kind, x_shape, kernel, stride, dilation=(1, 1, 1), pad_lo=(0, 0, 0), pad_hi=None,
+                 dtype="float32", **options):
         self.kind, self.x_shape, self.dtype, self.options = kind, tuple(x_shape), dtype, options
         self.kernel, self.stride, self.dilation, self.pad_lo = kernel, stride, dilation, pad_lo
         self.pad_hi = pad_lo if pad_hi is None else pad_hi
@@ -151,8 +149,8 @@ def random_pool(rng, kind, dtype):
         pads = [tuple(int(rng.integers(0, r // 2 + 1)) for r in reach) for _ in range(2)]
         size = one + tuple(rng.integers(1, (200, 30, 12)[axes - 1], axes).tolist())
         shape = (int(rng.integers(1, 4)), int(rng.choice([1, 3, 6, 15, 16, 17, 32, 50])), *size)
+        stride = one + tuple(rng.integers(1, 6, axes).tolist())
         try:
-            stride = one + tuple(rng.integers(1, 6, axes).tolist())
             return Pool(kind, shape, kernel, stride, dilation, *pads, dtype, **options)
         except ValueError:
             continue    # the window is larger than the padded input
@@ -343,12 +341,10 @@ def test_an_empty_batch_is_valid():
 HUGE = 2**31 - 1
 EXTREMES = {
     # kind, input, kernel, stride, dilation, pad_lo, options: valid, so it has to be computed in no time
-    "window over everything": (
-        "max", (3, 4, 5), (HUGE,) * 3, (HUGE,) * 3, (1,) * 3, (HUGE // 2,) * 3, {"ceil_mode": True}
-    ),
-    "average over everything": (
-        "avg", (3, 4, 5), (HUGE,) * 3, (1,) * 3, (1,) * 3, (HUGE // 2,) * 3, {"count_include_pad": False}
-    ),
+    "window over everything":
+        ("max", (3, 4, 5), (HUGE,) * 3, (HUGE,) * 3, (1,) * 3, (HUGE // 2,) * 3, {"ceil_mode": True}),
+    "average over everything":
+        ("avg", (3, 4, 5), (HUGE,) * 3, (1,) * 3, (1,) * 3, (HUGE // 2,) * 3, {"count_include_pad": False}),
     "dilation": ("max", (1, 2, 9), (1, 1, 3), (1, 1, HUGE), (1, 1, HUGE), (0, 0, HUGE), {}),
     "average with dilation": ("avg", (1, 2, 9), (1, 1, 3), (1, 1, HUGE), (1, 1, HUGE), (0, 0, HUGE), {}),
     "stride": ("avg", (4, 4, 4), (1, 1, 1), (HUGE,) * 3, (HUGE,) * 3, (0,) * 3, {"ceil_mode": True}),

@@ -84,6 +84,7 @@ import signal, sys, threading, time
 import numpy as np
 import fastconv
 from fastconv import ops
+signal.signal(signal.SIGINT, signal.default_int_handler)    # a job in the background starts with it ignored
 fastconv.set_num_threads(2)
 x, w = np.ones((64, 64, 224, 224), np.float32), np.ones((64, 64, 3, 3), np.float32)
 dy = np.ones((64, 64, 222, 222), np.float32)

@@ -9,8 +9,9 @@
  * does the work of m*m*9 / (a*a) times as many direct multiply-adds (2.25 for m = 2, 4 for m = 4).
  *
  * Forward and backward-data. A task is a block of tiles, some rows of them, which may span images where the maps are
- * small, for some output channels. V of the whole block stays in scratch memory; M only for one panel of lanes at a
- * time, so that its output is transformed while it is still in the cache. U streams past, once for each block.
+ * small, for some output channels. V of the whole block stays in scratch memory; M for a slice of the lanes at a time.
+ * One element's matrices after the other: V[e] stays in the first-level cache while U[e] streams past, and all of U is
+ * read once for each block. Packing, transforms and unpacking go 16 channels at a time, in the first-level cache too.
  * A tile with an output that is not finite is computed again directly: the transforms spread NaN and infinity over a
  * tile, and may overflow where the plain sum would not.
  *
@@ -27,6 +28,7 @@ struct block {
     int m;
     int64_t high, wide;        /* tile rows and columns of a plane */
     int64_t rows, columns;     /* tile rows and columns of a block */
+    int64_t slice;             /* lanes of M, a multiple of 16 and of a panel; forward only */
     int64_t row_blocks, column_blocks;
 };
 
@@ -37,26 +39,27 @@ static int64_t elements(const struct block *b) { return (b->m + 2) * (b->m + 2);
 static int64_t input_rows(const struct block *b) { return fc_min(b->rows, b->high) * b->m + 2; }
 static int64_t input_columns(const struct block *b) { return b->columns * b->m + 2; }
 
-static size_t input_bytes(const struct fc_corr *c, const struct block *b, int64_t channels)
+/* Of 16 channels. */
+static size_t input_bytes(const struct fc_corr *c, const struct block *b)
 {
-    return fc_align((size_t)(fc_round_up(channels, FC_BLOCK) * input_rows(b) * input_columns(b)) * c->size);
+    return fc_align((size_t)(FC_BLOCK * input_rows(b) * input_columns(b)) * c->size);
+}
+static size_t output_bytes(const struct fc_corr *c, const struct block *b)
+{
+    return fc_align((size_t)(FC_BLOCK * fc_min(b->rows, b->high) * b->columns * b->m * b->m) * c->size);
 }
 static size_t elements_bytes(const struct fc_corr *c, const struct block *b, int64_t channels)
 {
     return fc_align((size_t)(fc_round_up(channels, FC_BLOCK) * elements(b) * tiles_of(b)) * c->size);
 }
 static int64_t panel_lanes(const struct fc_corr *c) { return fc_max(FC_BLOCK, c->k->lanes); }
-static size_t output_bytes(const struct fc_corr *c, const struct block *b)
-{
-    return fc_align((size_t)(panel_lanes(c) * b->m * b->m * b->columns) * c->size);
-}
 static size_t offsets_bytes(const struct fc_corr *c) { return fc_align((size_t)fc_blocks(c->depths) * sizeof(ptrdiff_t)); }
 
 /* The first 64 bytes hold the number of the block whose V is there. */
 static size_t forward_bytes(const struct fc_corr *c, const struct block *b)
 {
-    return 64 + offsets_bytes(c) + input_bytes(c, b, c->depths) + elements_bytes(c, b, c->depths) +
-           elements_bytes(c, b, panel_lanes(c)) + output_bytes(c, b);
+    return 64 + offsets_bytes(c) + input_bytes(c, b) + output_bytes(c, b) + elements_bytes(c, b, c->depths) +
+           elements_bytes(c, b, b->slice);
 }
 
 static void count_blocks(const struct fc_corr *c, struct block *b)
@@ -78,14 +81,23 @@ static struct block block_of(const struct fc_corr *c, int m, int64_t tiles)
 
 enum { FEW_TILES = 28, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
 
-/* As many tiles as the goal allows, but enough to use each weight FEW_TILES times, if the limit allows that. */
+/* As many tiles as the goal allows, but enough to use each weight FEW_TILES times, if the limit allows that; and then
+ * as many lanes of M. */
 static struct block choose_block(const struct fc_corr *c, int m)
 {
     const size_t goal = fc_workspace_goal();
-    int64_t tiles = MANY_TILES;
-    struct block b = block_of(c, m, tiles);
-    while (tiles > FEW_TILES && forward_bytes(c, &b) > goal) b = block_of(c, m, tiles -= 14);
-    while (tiles > 1 && forward_bytes(c, &b) > FC_WORKSPACE_LIMIT) b = block_of(c, m, tiles = (tiles + 1) / 2);
+    int64_t tiles = MANY_TILES, slice = fc_padded_lanes(c);
+    struct block b;
+    for (;;) {
+        b = block_of(c, m, tiles);
+        b.slice = slice;
+        const size_t bytes = forward_bytes(c, &b);
+        if (bytes <= goal) break;
+        if (tiles > FEW_TILES) tiles -= 14;
+        else if (slice > 2 * panel_lanes(c)) slice = fc_round_up(slice / 2, panel_lanes(c));
+        else if (bytes > FC_WORKSPACE_LIMIT && tiles > 1) tiles = (tiles + 1) / 2;
+        else break;
+    }
     return b;
 }
 
@@ -106,22 +118,28 @@ static int next_segment(const struct fc_corr *c, const struct block *b, int64_t 
     return 1;
 }
 
-/* `columns` tiles of each row, from tile column `column` on: channels [channel, channel + channels) -> V. */
-static void transform_input(const struct fc_corr *c, const struct block *b, int64_t first, int64_t rows, int64_t column, int64_t columns,
-                            int64_t channel, int64_t channels, char *input, char *v)
+/* Where a task is: tile rows and columns. */
+struct place {
+    int64_t first, rows, column, columns;
+};
+
+/* The tiles of channels [channel, channel + channels) -> V. */
+static void transform_input(const struct fc_corr *c, const struct block *b, const struct place *p, int64_t channel, int64_t channels,
+                            char *input, char *v)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t blocks = fc_blocks(channels), tiles = tiles_of(b);
     struct segment s = {0};
-    while (next_segment(c, b, first, rows, &s)) {
-        const struct fc_box in = { .image = s.image, .channel = channel, .channels = channels, .slices = 1,
-                                   .start = { s.slice - c->offset[0], s.row * b->m - c->offset[1], column * b->m - c->offset[2] },
-                                   .rows = s.rows * b->m + 2, .columns = columns * b->m + 2 };
-        fc_box_pack(c->k, &c->from, c->from_size, &in, input);
-        struct fc_winograd w = { .row = in.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = columns, .lanes = FC_BLOCK };
+    while (next_segment(c, b, p->first, p->rows, &s)) {
+        struct fc_box in = { .image = s.image, .slices = 1, .rows = s.rows * b->m + 2, .columns = p->columns * b->m + 2,
+                             .start = { s.slice - c->offset[0], s.row * b->m - c->offset[1], p->column * b->m - c->offset[2] } };
+        struct fc_winograd w = { .row = in.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = p->columns, .lanes = FC_BLOCK };
         for (int64_t block = 0; block < blocks; block++) {
+            in.channel = channel + block * FC_BLOCK;
+            in.channels = fc_min(FC_BLOCK, channels - block * FC_BLOCK);
+            fc_box_pack(c->k, &c->from, c->from_size, &in, input);
             for (int64_t r = 0; r < s.rows; r++) {
-                w.from = input + (block * in.rows + r * b->m) * w.row * size;
+                w.from = input + r * b->m * w.row * size;
                 w.to = v + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
                 c->k->winograd[b->m / 4].input(&w);
             }
@@ -145,36 +163,30 @@ struct forward_job {
     size_t bytes;
 };
 
-/* What a task works on. */
-struct piece {
-    int64_t first, rows, column, columns;    /* tile rows and columns */
-    int64_t lane, lanes;
-    char *m, *output;
-};
-
 static const double zeros[FC_MAX_VECTORS * FC_BLOCK];
 
-/* M of the panel at `lane`: one matrix product for each element, of the first `count` tiles. */
-static void multiply(const struct forward_job *job, int64_t lane, int64_t count, const ptrdiff_t *offset, const char *v, char *m)
+/* M[e] = V[e] U[e] for all elements, lanes [lane, lane + lanes), the first `count` tiles. */
+static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes, int64_t count, const ptrdiff_t *offset, const char *v, char *m)
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t tiles = tiles_of(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
-    const int vectors = fc_panel_vectors(c->k, lane, c->lanes);
     const fc_steps steps = steps_for(job->b.m);
-    struct fc_tiles t = { .k = c->k, .a = v, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK,
-                          .b = fc_packed_group(c, 0, steps) + lane * steps(c) * size, .c = m, .c_block = tiles * FC_BLOCK,
+    struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_block = tiles * FC_BLOCK,
                           .init = (const char *)zeros };
     for (int64_t e = 0; e < elements(&job->b); e++) {
-        fc_tiles_run(&t, count, vectors);
-        t.a += depths * tiles * size;
-        t.b += depths * vectors * c->k->vector * size;
-        t.c += panel_lanes(c) * tiles * size;
+        t.a = v + e * depths * tiles * size;
+        for (int64_t l = lane; l < lane + lanes; l += c->k->lanes) {
+            const int vectors = fc_panel_vectors(c->k, l, c->lanes);
+            t.b = fc_packed_group(c, 0, steps) + (l * steps(c) + e * depths * vectors * c->k->vector) * size;
+            t.c = m + (e * job->b.slice * tiles + (l - lane) / FC_BLOCK * t.c_block + (l - lane) % FC_BLOCK) * size;
+            fc_tiles_run(&t, count, vectors);
+        }
     }
 }
 
 /* Tile row `row` of segment s has outputs that are not finite: those tiles again, by the plain sum. */
-static void repair(const struct forward_job *job, const struct piece *p, const struct segment *s, int64_t row, int64_t lane,
+static void repair(const struct forward_job *job, const struct place *p, const struct segment *s, int64_t row, int64_t lane,
                    const struct fc_winograd *w)
 {
     const struct fc_corr *c = job->c;
@@ -197,27 +209,26 @@ static void repair(const struct forward_job *job, const struct piece *p, const s
     }
 }
 
-/* One tile row of a panel: M -> outputs -> the tensor. */
-static void write_row(const struct forward_job *job, const struct piece *p, const struct segment *s, int64_t row, int64_t lane)
+/* One segment of 16 lanes: M -> outputs -> the tensor. */
+static void write_block(const struct forward_job *job, const struct place *p, const struct segment *s, int64_t lane, const char *m_of_block, char *output)
 {
     const struct fc_corr *c = job->c;
     const struct block *b = &job->b;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t lanes = fc_min(panel_lanes(c), c->lanes - lane), tiles = tiles_of(b), m = b->m;
-    struct fc_box out = { .image = s->image, .channel = lane, .channels = lanes, .slices = 1,
-                          .start = { s->slice, (s->row + row) * m, p->column * m } };
-    out.rows = fc_min(m, c->to_size[1] - out.start[1]);
+    const int64_t tiles = tiles_of(b), m = b->m;
+    struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1,
+                          .start = { s->slice, s->row * m, p->column * m } };
+    out.rows = fc_min(s->rows * m, c->to_size[1] - out.start[1]);
     out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
-    struct fc_winograd w = { .row = out.columns * FC_BLOCK, .element = panel_lanes(c) * tiles, .count = p->columns,
-                             .height = out.rows, .width = out.columns };
-    for (int64_t block = 0; block < fc_blocks(lanes); block++) {
-        const int64_t first = lane + block * FC_BLOCK;
-        w.lanes = fc_min(FC_BLOCK, fc_round_up(c->lanes - first, c->k->vector));
-        w.from = p->m + (block * tiles + s->tile + row * b->columns) * FC_BLOCK * size;
-        w.to = p->output + block * out.rows * out.columns * FC_BLOCK * size;
-        if (!c->k->winograd[m / 4].output(&w, fc_packed_bias(c, 0) + first * size)) repair(job, p, s, row, first, &w);
+    struct fc_winograd w = { .row = out.columns * FC_BLOCK, .element = b->slice * tiles, .count = p->columns, .width = out.columns,
+                             .lanes = fc_min(FC_BLOCK, fc_round_up(c->lanes - lane, c->k->vector)) };
+    for (int64_t r = 0; r < s->rows; r++) {
+        w.height = out.rows - r * m;
+        w.from = m_of_block + (s->tile + r * b->columns) * FC_BLOCK * size;
+        w.to = output + r * m * w.row * size;
+        if (!c->k->winograd[m / 4].output(&w, fc_packed_bias(c, 0) + lane * size)) repair(job, p, s, r, lane, &w);
     }
-    fc_box_unpack(c->k, &c->to, &out, p->output);
+    fc_box_unpack(c->k, &c->to, &out, output);
 }
 
 static void forward_task(void *data, int64_t task, int worker)
@@ -225,29 +236,28 @@ static void forward_task(void *data, int64_t task, int worker)
     const struct forward_job *job = data;
     const struct fc_corr *c = job->c;
     const struct block *b = &job->b;
-    const int64_t number = task / job->parts;
-    struct piece p = { .first = number / b->column_blocks * b->rows, .column = number % b->column_blocks * b->columns,
-                       .lane = task % job->parts * job->part };
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t number = task / job->parts, part = task % job->parts * job->part, end = fc_min(part + job->part, c->lanes);
+    struct place p = { .first = number / b->column_blocks * b->rows, .column = number % b->column_blocks * b->columns };
     p.rows = fc_min(b->rows, c->batch * c->to_size[0] * b->high - p.first);
     p.columns = fc_min(b->columns, b->wide - p.column);
-    p.lanes = fc_min(job->part, c->lanes - p.lane);
     char *memory = job->workspace + (size_t)worker * job->bytes;
-    int64_t *packed = (int64_t *)memory;
+    int64_t *transformed = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
-    char *input = memory + 64 + offsets_bytes(c), *v = input + input_bytes(c, b, c->depths);
-    p.m = v + elements_bytes(c, b, c->depths);
-    p.output = p.m + elements_bytes(c, b, panel_lanes(c));
-    if (*packed != number) {
+    char *input = memory + 64 + offsets_bytes(c), *output = input + input_bytes(c, b), *v = output + output_bytes(c, b);
+    char *m = v + elements_bytes(c, b, c->depths);
+    if (*transformed != number) {
         for (int64_t i = 0; i < fc_blocks(c->depths); i++) offset[i] = i * tiles_of(b) * FC_BLOCK;
-        transform_input(c, b, p.first, p.rows, p.column, p.columns, 0, c->depths, input, v);
-        *packed = number;
+        transform_input(c, b, &p, 0, c->depths, input, v);
+        *transformed = number;
     }
-    for (int64_t lane = p.lane; lane < p.lane + p.lanes; lane += panel_lanes(c)) {
-        for (int64_t half = lane; half < fc_min(lane + panel_lanes(c), c->lanes); half += c->k->lanes)
-            multiply(job, half, p.rows * b->columns, offset, v, p.m + (half - lane) * (ptrdiff_t)c->size);
-        struct segment s = {0};
-        while (next_segment(c, b, p.first, p.rows, &s))
-            for (int64_t r = 0; r < s.rows; r++) write_row(job, &p, &s, r, lane);
+    for (int64_t lane = part; lane < end; lane += b->slice) {
+        const int64_t lanes = fc_min(b->slice, end - lane);
+        multiply(job, lane, lanes, p.rows * b->columns, offset, v, m);
+        for (int64_t l = 0; l < lanes; l += FC_BLOCK) {
+            struct segment s = {0};
+            while (next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * tiles_of(b) * size, output);
+        }
     }
 }
 
@@ -295,7 +305,7 @@ static struct fc_gradient gradient_of(const struct fc_corr *c, int m, int64_t de
 static size_t gradient_bytes(const struct fc_corr *c, const struct block *b, const struct fc_chunk *h)
 {
     const struct fc_gradient g = gradient_of(c, b->m, h->depths, h->lanes);
-    return input_bytes(c, b, fc_max(h->depths, h->lanes)) + elements_bytes(c, b, h->depths) + elements_bytes(c, b, h->lanes) +
+    return input_bytes(c, b) + elements_bytes(c, b, h->depths) + elements_bytes(c, b, h->lanes) +
            2 * fc_gradient_bytes(&g);
 }
 
@@ -320,23 +330,24 @@ struct gradient_job {
 };
 
 /* As transform_input, for dy and D. */
-static void transform_gradient(const struct fc_corr *c, const struct block *b, int64_t first, int64_t rows, int64_t column, int64_t columns,
-                               int64_t channel, int64_t channels, char *packed, char *d)
+static void transform_gradient(const struct fc_corr *c, const struct block *b, const struct place *p, int64_t channel, int64_t channels,
+                               char *packed, char *d)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t blocks = fc_blocks(channels), tiles = tiles_of(b);
     struct segment s = {0};
-    while (next_segment(c, b, first, rows, &s)) {
-        struct fc_box y = { .image = s.image, .channel = channel, .channels = channels, .slices = 1,
-                            .start = { s.slice, s.row * b->m, column * b->m } };
+    while (next_segment(c, b, p->first, p->rows, &s)) {
+        struct fc_box y = { .image = s.image, .slices = 1, .start = { s.slice, s.row * b->m, p->column * b->m } };
         y.rows = fc_min(s.rows * b->m, c->to_size[1] - y.start[1]);
-        y.columns = fc_min(columns * b->m, c->to_size[2] - y.start[2]);
-        fc_box_pack(c->k, &c->to, c->to_size, &y, packed);
-        struct fc_winograd w = { .row = y.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = columns, .lanes = FC_BLOCK,
+        y.columns = fc_min(p->columns * b->m, c->to_size[2] - y.start[2]);
+        struct fc_winograd w = { .row = y.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = p->columns, .lanes = FC_BLOCK,
                                  .width = y.columns };
         for (int64_t block = 0; block < blocks; block++) {
+            y.channel = channel + block * FC_BLOCK;
+            y.channels = fc_min(FC_BLOCK, channels - block * FC_BLOCK);
+            fc_box_pack(c->k, &c->to, c->to_size, &y, packed);
             for (int64_t r = 0; r < s.rows; r++) {
-                w.from = packed + (block * y.rows + r * b->m) * w.row * size;
+                w.from = packed + r * b->m * w.row * size;
                 w.to = d + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
                 w.height = y.rows - r * b->m;
                 c->k->winograd[b->m / 4].gradient(&w);
@@ -403,16 +414,16 @@ static void gradient_task(void *data, int64_t task, int worker)
     const int64_t lane = task % job->lane_chunks * job->h.lanes, depth = task / job->lane_chunks * job->h.depths;
     struct fc_gradient g = gradient_of(c, b->m, fc_min(job->h.depths, c->depths - depth), fc_min(job->h.lanes, c->lanes - lane));
     char *memory = job->workspace + (size_t)worker * job->bytes;
-    char *v = memory + input_bytes(c, b, fc_max(job->h.depths, job->h.lanes)), *d = v + elements_bytes(c, b, job->h.depths);
+    char *v = memory + input_bytes(c, b), *d = v + elements_bytes(c, b, job->h.depths);
     const int64_t rows = c->batch * c->to_size[0] * b->high;
     fc_gradient_start(&g, d + elements_bytes(c, b, job->h.lanes), rows * b->wide);
     for (int64_t first = 0; first < rows; first += b->rows) {
         for (int64_t column = 0; column < b->wide; column += b->columns) {
             if (fc_stopping()) return;
-            const int64_t high = fc_min(b->rows, rows - first), wide = fc_min(b->columns, b->wide - column);
-            transform_input(c, b, first, high, column, wide, depth, g.depths, memory, v);
-            transform_gradient(c, b, first, high, column, wide, lane, g.lanes, memory, d);
-            add_block(c, b, &g, high, wide, v, d);
+            const struct place p = { first, fc_min(b->rows, rows - first), column, fc_min(b->columns, b->wide - column) };
+            transform_input(c, b, &p, depth, g.depths, memory, v);
+            transform_gradient(c, b, &p, lane, g.lanes, memory, d);
+            add_block(c, b, &g, p.rows, p.columns, v, d);
         }
     }
     fc_sums_finish(&g.sums);
