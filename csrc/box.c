@@ -25,7 +25,7 @@ void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *
     const int64_t merged = is_one_row(t, size, b) ? b->rows : 1, columns = merged * b->columns;
     const int64_t first = fc_min(fc_max(-b->start[2], 0), columns);
     const int64_t last = merged > 1 ? columns : fc_max(fc_min(size[2] - b->start[2], columns), first);
-    struct fc_row row = { .channel = t->channel, .pixel = t->space[2], .blocked = blocked,
+    struct fc_row row = { .channel = t->channel, .leap = t->block, .pixel = t->space[2], .blocked = blocked,
                           .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels };
     for (int64_t s = 0; s < b->slices; s++) {
         const int64_t d = b->start[0] + s * b->slice_step;
@@ -46,7 +46,7 @@ void fc_box_unpack(const struct fc_kernels *k, const fc_tensor *t, const struct 
 {
     const size_t element = fc_sizeof(k->dtype);
     const int64_t merged = gapless(t, b) ? b->rows : 1, columns = merged * b->columns;
-    struct fc_row row = { .channel = t->channel, .pixel = t->space[2], .blocked = (void *)(uintptr_t)blocked,
+    struct fc_row row = { .channel = t->channel, .leap = t->block, .pixel = t->space[2], .blocked = (void *)(uintptr_t)blocked,
                           .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels, .count = columns };
     for (int64_t r = 0; r < b->rows; r += merged) {
         row.strided = fc_element(t, element, b->image, b->channel, b->start[0], b->start[1] + r, b->start[2]);
@@ -65,14 +65,14 @@ static void zero_line(char *data, ptrdiff_t step, size_t size, int64_t count)
     }
 }
 
-/* One image whose channels are adjacent. */
-static void zero_pixels(const fc_tensor *t, size_t size, int64_t image, int64_t channels, const int64_t *space)
+/* Channels of one image that are adjacent, from `channel` on. */
+static void zero_pixels(const fc_tensor *t, size_t size, int64_t image, int64_t channel, int64_t channels, const int64_t *space)
 {
     const int whole = t->space[2] == channels;
     for (int64_t d = 0; d < space[0]; d++)
         for (int64_t h = 0; h < space[1]; h++)
             for (int64_t w = 0; w < (whole ? 1 : space[2]); w++)
-                memset(fc_element(t, size, image, 0, d, h, w), 0, (size_t)(whole ? space[2] * channels : channels) * size);
+                memset(fc_element(t, size, image, channel, d, h, w), 0, (size_t)(whole ? space[2] * channels : channels) * size);
 }
 
 static void zero_plane(const fc_tensor *t, size_t size, int64_t image, int64_t channel, const int64_t *space)
@@ -85,11 +85,12 @@ static void zero_plane(const fc_tensor *t, size_t size, int64_t image, int64_t c
 
 void fc_zero(const fc_tensor *t, size_t size, int64_t batch, int64_t channels, const int64_t *space)
 {
+    const int adjacent = t->channel == 1 && t->space[2] != 1;
+    const int64_t step = !adjacent ? 1 : t->block == FC_BLOCK ? channels : FC_BLOCK;    /* channels zeroed at once */
     for (int64_t n = 0; n < batch; n++) {
-        if (t->channel == 1 && t->space[2] != 1) {
-            zero_pixels(t, size, n, channels, space);
-        } else {
-            for (int64_t c = 0; c < channels; c++) zero_plane(t, size, n, c, space);
+        for (int64_t c = 0; c < channels; c += step) {
+            if (adjacent) zero_pixels(t, size, n, c, fc_min(step, channels - c), space);
+            else zero_plane(t, size, n, c, space);
         }
     }
 }

@@ -22,10 +22,15 @@ void fc_box_unpack(const struct fc_kernels *k, const fc_tensor *t, const struct 
 /* Zeros in every element of the tensor. */
 void fc_zero(const fc_tensor *t, size_t size, int64_t batch, int64_t channels, const int64_t *space);
 
-/* Where an element is. */
+/* Where a channel begins, and an element is. */
+static inline ptrdiff_t fc_channel(const fc_tensor *t, int64_t channel)
+{
+    return channel / FC_BLOCK * t->block + channel % FC_BLOCK * t->channel;
+}
+
 static inline char *fc_element(const fc_tensor *t, size_t size, int64_t image, int64_t channel, int64_t d, int64_t h, int64_t w)
 {
-    return (char *)t->data + (image * t->batch + channel * t->channel + d * t->space[0] + h * t->space[1] + w * t->space[2]) *
+    return (char *)t->data + (image * t->batch + fc_channel(t, channel) + d * t->space[0] + h * t->space[1] + w * t->space[2]) *
                                  (ptrdiff_t)size;
 }
 

@@ -76,12 +76,18 @@ typedef struct {
 fc_status fc_pool_init(fc_pool *problem);
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------------
- * Strides count elements and may be zero or negative. */
+ * Strides count elements and may be zero or negative. Channel c lies at (c / 16) * block + (c % 16) * channel: block is
+ * 16 * channel in an ordinary array, and the size of a block of 16 channels in one that is in the blocked layout; there
+ * the channels of a group have to begin with a block. */
 
 typedef struct {
     void *data;
-    ptrdiff_t batch, channel, space[FC_AXES];
+    ptrdiff_t batch, channel, block, space[FC_AXES];
 } fc_tensor;
+
+/* The whole tensor `plain` to or from the blocked layout [batch][channels / 16][space][16], contiguous at `blocked`. */
+fc_status fc_reorder(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *space, const fc_tensor *plain, void *blocked,
+                     int to_blocked, int threads);
 
 /* ---- Convolution --------------------------------------------------------------------------------------------------*/
 

@@ -13,6 +13,29 @@ Triple = tuple[int, int, int]
 Pass = Literal["forward", "backward_data", "backward_weights"]
 
 @final
+class Blocked:
+    """Images in the native layout, (N, C / 16, spatial..., 16), C-contiguous; C is a multiple of 16.
+
+    ConvPlan takes and fills it wherever it takes an array of images, unless a group's channels would begin within a
+    block (groups must be 1, or have multiples of 16 channels, or have one channel each and no multiplier).
+    """
+    def __init__(self, array: Array) -> None: ...
+    @property
+    def array(self) -> Array: ...
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, spatial...)."""
+    @property
+    def dtype(self) -> Any: ...
+    def plain(self) -> Array:
+        """The same images as an array (N, C, spatial...)."""
+
+def block(x: Array, channels_last: bool = False) -> Blocked:
+    """An array (N, C, spatial...), or with the channels last, in the native layout."""
+
+Images = Array | Blocked
+
+@final
 class ConvPlan:
     """One convolution problem and one pass over it: everything decided, nothing allocated.
 
@@ -46,12 +69,14 @@ class ConvPlan:
     def pack(self, weight: Array, bias: Array | None = None) -> PackedWeights:
         """Weights (copied) and bias in the order this plan's kernels read."""
     def forward(
-        self, x: Array, weight: Array | PackedWeights, bias: Array | None, out: Array, channels_last: bool
+        self, x: Images, weight: Array | PackedWeights, bias: Array | None, out: Images, channels_last: bool
     ) -> None:
         """out[:] = convolution (every element is written; out overlaps no input)."""
-    def backward_data(self, grad_output: Array, weight: Array | PackedWeights, out: Array, channels_last: bool) -> None:
+    def backward_data(
+        self, grad_output: Images, weight: Array | PackedWeights, out: Images, channels_last: bool
+    ) -> None:
         """out[:] = gradient with respect to x."""
-    def backward_weights(self, grad_output: Array, x: Array, out: Array, channels_last: bool) -> None:
+    def backward_weights(self, grad_output: Images, x: Images, out: Array, channels_last: bool) -> None:
         """out[:] = gradient with respect to the weights (OIHW, C-contiguous)."""
 
 @final

@@ -15,93 +15,7 @@ cdef extern from "Python.h":
     int PyErr_CheckSignals() nogil
     unsigned long PyThread_get_thread_ident() nogil
 
-cdef extern from "fastconv.h" nogil:
-    ctypedef enum fc_status:
-        FC_OK, FC_INVALID, FC_UNSUPPORTED, FC_OVERFLOW, FC_NO_MEMORY, FC_INTERRUPTED
-    ctypedef enum fc_dtype:
-        FC_F32, FC_F64
-    ctypedef enum fc_pass:
-        FC_FORWARD, FC_BACKWARD_DATA, FC_BACKWARD_WEIGHTS
-    ctypedef enum fc_algorithm_name:
-        FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD, FC_WINOGRAD_2, FC_WINOGRAD_4
-    ctypedef enum fc_pool_kind:
-        FC_MAX_POOL, FC_AVG_POOL
-    ctypedef struct fc_tensor:
-        void *data
-        ptrdiff_t batch, channel
-        ptrdiff_t space[3]
-    ctypedef struct fc_conv:
-        fc_dtype dtype
-        int64_t batch, groups, in_channels, out_channels
-        int64_t out[3]
-        int64_t stride[3]
-        int64_t dilation[3]
-        int64_t kernel[3]
-        int64_t pad_lo[3]
-        int64_t pad_hi[3]
-        int64_t input "in"[3]
-    ctypedef struct fc_conv_plan:
-        fc_conv problem
-        size_t workspace, packed
-        double seconds
-        const char *reason
-    ctypedef struct fc_conv_data:
-        fc_tensor x, y
-        void *weight
-        const void *bias
-        void *packed
-        void *workspace
-        int threads
-    ctypedef struct fc_pool:
-        fc_dtype dtype
-        fc_pool_kind kind
-        int64_t batch, channels
-        int64_t input "in"[3]
-        int64_t kernel[3]
-        int64_t stride[3]
-        int64_t dilation[3]
-        int64_t pad_lo[3]
-        int64_t pad_hi[3]
-        int ceil_mode, count_include_pad
-        int64_t divisor
-        int64_t out[3]
-    ctypedef struct fc_pool_plan:
-        fc_pool problem
-        size_t workspace
-        double seconds
-    ctypedef struct fc_pool_data:
-        fc_tensor x, y, indices
-        void *workspace
-        int threads
-    ctypedef struct fc_caches:
-        size_t l1, l2, l3
-
-    fc_status fc_conv_init(fc_conv *)
-    double fc_conv_macs(const fc_conv *)
-    fc_status fc_conv_plan_init(fc_conv_plan *, const fc_conv *, fc_pass, fc_algorithm_name, int strict)
-    const char *fc_conv_plan_algorithm(const fc_conv_plan *)
-    const char *fc_conv_plan_variant(const fc_conv_plan *)
-    fc_status fc_conv_pack(const fc_conv_plan *, const fc_conv_data *)
-    fc_status fc_conv_run(const fc_conv_plan *, const fc_conv_data *)
-    int fc_conv_packs_alike(const fc_conv_plan *, const fc_conv_plan *)
-    const char *fc_conv_plan_isa(const fc_conv_plan *)
-    int fc_threads_for(double seconds, int max_threads)
-    size_t fc_sum_workspace(fc_dtype)
-    fc_status fc_pool_init(fc_pool *)
-    fc_status fc_pool_plan_init(fc_pool_plan *, const fc_pool *)
-    fc_status fc_pool_run(const fc_pool_plan *, const fc_pool_data *)
-    fc_status fc_avg_pool_backward(const fc_pool_plan *, const fc_pool_data *)
-    fc_status fc_max_pool_backward(fc_dtype, int64_t, int64_t, const int64_t *, const int64_t *, const fc_pool_data *)
-    fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
-    const char *fc_isa_name(int)
-    int fc_isa_supported(int)
-    const char *fc_isa_active()
-    fc_status fc_isa_force(const char *)
-    fc_caches fc_cache_sizes()
-    double fc_peak_seconds(fc_dtype, double *)
-    void *fc_alloc(size_t)
-    void fc_free(void *)
-    void fc_set_interrupt(int (*)() noexcept nogil)
+from fastconv.capi cimport *
 
 cdef dict PASSES = {"forward": FC_FORWARD, "backward_data": FC_BACKWARD_DATA, "backward_weights": FC_BACKWARD_WEIGHTS}
 cdef dict ALGORITHMS = {
@@ -112,6 +26,8 @@ cdef dict POOLS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 cdef dict DTYPES = {"f4": FC_F32, "float32": FC_F32, "f8": FC_F64, "float64": FC_F64}
 
 cdef int num_threads = 1
+
+cdef int64_t BLOCK = 16    # channels of a block of the native layout
 
 
 # ---- Ctrl-C: asked for by the thread that computes, if it is the one Python handles signals in ----------------------
@@ -200,7 +116,7 @@ cdef void give_back(Scratch scratch):
 cdef class View:
     """A held buffer: the array stays alive and keeps its size while the GIL is released."""
     cdef Py_buffer buffer
-    cdef bint held
+    cdef bint held, blocked
 
     def __dealloc__(self):
         if self.held:
@@ -209,23 +125,74 @@ cdef class View:
 
 cdef View hold(object array, int flags):
     cdef View view = View.__new__(View)
-    PyObject_GetBuffer(array, &view.buffer, flags)
+    view.blocked = isinstance(array, Blocked)
+    PyObject_GetBuffer((<Blocked>array).array if view.blocked else array, &view.buffer, flags)
     view.held = True
     return view
 
 
+cdef class Blocked:
+    """Images in the native layout, (N, C / 16, spatial..., 16), C-contiguous; C is a multiple of 16."""
+    cdef readonly object array
+
+    def __init__(self, array):
+        if array.ndim < 4 or array.shape[array.ndim - 1] != BLOCK or not array.flags.c_contiguous:
+            raise ValueError(f"array: got shape {array.shape}, expected (N, C / 16, spatial..., 16), C-contiguous")
+        self.array = array
+
+    @property
+    def shape(self):
+        """(N, C, spatial...)."""
+        n, blocks, *space, _ = self.array.shape
+        return (n, blocks * BLOCK, *space)
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+    def plain(self):
+        """The same images as an array (N, C, spatial...)."""
+        out = np.empty(self.shape, self.array.dtype)
+        reorder(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(self.array, PyBUF_STRIDES), False, False)
+        return out
+
+
+def block(x, bint channels_last=False):
+    """An array (N, C, spatial...), or with the channels last, in the native layout."""
+    n, channels, *space = (x.shape[0], x.shape[x.ndim - 1], *x.shape[1:x.ndim - 1]) if channels_last else x.shape
+    if channels % BLOCK:
+        raise ValueError(f"x: got {channels} channels, expected a multiple of {BLOCK}")
+    out = np.empty((n, channels // BLOCK, *space, BLOCK), x.dtype)
+    reorder(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), channels_last, True)
+    return Blocked(out)
+
+
+cdef int reorder(View plain, View blocked, bint channels_last, bint to_blocked) except -1:
+    cdef fc_tensor t = tensor(plain, channels_last)
+    cdef fc_dtype dtype = FC_F32 if plain.buffer.itemsize == 4 else FC_F64
+    cdef int64_t space[3]
+    cdef int64_t elements = extents(plain, channels_last, space), batch = plain.buffer.shape[0]
+    cdef int64_t channels = blocked.buffer.shape[1] * BLOCK
+    cdef int threads = fc_threads_for(0.5e-9 * elements, num_threads)
+    cdef fc_status status
+    with nogil:
+        status = fc_reorder(dtype, batch, channels, space, &t, blocked.buffer.buf, to_blocked, threads)
+    return check(status)
+
+
 cdef fc_tensor tensor(View view, bint channels_last):
-    """An array of 3 to 5 axes, (N, C, spatial...) or (N, spatial..., C)."""
+    """An array of 3 to 5 axes, (N, C, spatial...) or (N, spatial..., C), or one in the native layout."""
     cdef Py_buffer *b = &view.buffer
-    cdef int spatial = b.ndim - 2, axis
+    cdef int spatial = b.ndim - (3 if view.blocked else 2), axis, first = 1 if channels_last and not view.blocked else 2
     cdef fc_tensor t
     t.data = b.buf
     t.batch = b.strides[0] // b.itemsize
-    t.channel = b.strides[b.ndim - 1 if channels_last else 1] // b.itemsize
+    t.channel = 1 if view.blocked else b.strides[b.ndim - 1 if channels_last else 1] // b.itemsize
+    t.block = b.strides[1] // b.itemsize if view.blocked else BLOCK * t.channel
     for axis in range(3):
         t.space[axis] = 0
     for axis in range(spatial):
-        t.space[3 - spatial + axis] = b.strides[axis + (1 if channels_last else 2)] // b.itemsize
+        t.space[3 - spatial + axis] = b.strides[axis + first] // b.itemsize
     return t
 
 
@@ -248,13 +215,14 @@ cdef int expect(View view, str name, int itemsize, int64_t batch, int64_t channe
                 bint channels_last) except -1:
     """That a buffer is what the plan was made for: the gate has seen to it, unless a thread resized the array since."""
     cdef Py_buffer *b = &view.buffer
-    cdef int axis
-    cdef int64_t found[3]
-    cdef bint fits = 3 <= b.ndim <= 5 and b.itemsize == itemsize and b.shape[0] == batch
-    fits = fits and b.shape[b.ndim - 1 if channels_last else 1] == channels
-    if fits:
-        extents(view, channels_last, found)
-        fits = found[0] == space[0] and found[1] == space[1] and found[2] == space[2]
+    cdef int axis, spatial = b.ndim - (3 if view.blocked else 2), first = 1 if channels_last and not view.blocked else 2
+    cdef bint fits = 1 <= spatial <= 3 and b.itemsize == itemsize and b.shape[0] == batch
+    if view.blocked:
+        fits = fits and b.shape[1] * BLOCK == channels and b.shape[b.ndim - 1] == BLOCK
+    else:
+        fits = fits and b.shape[b.ndim - 1 if channels_last else 1] == channels
+    for axis in range(3):
+        fits = fits and space[axis] == (1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + first])
     if not fits:
         shape = tuple([b.shape[axis] for axis in range(b.ndim)])
         raise ValueError(f"{name}: got shape {shape} and {b.itemsize} bytes an element, expected batch {batch}, "
@@ -364,8 +332,19 @@ cdef class ConvPlan:
             expect_elements(bias, "bias", p.dtype, p.out_channels)
         return 0
 
+    cdef int expect_whole_blocks(self) except -1:
+        """Native layout: no group may begin within a block."""
+        cdef fc_conv *p = &self.plan.problem
+        cdef int64_t inputs = p.in_channels // p.groups, outputs = p.out_channels // p.groups
+        if p.groups > 1 and not (inputs == outputs == 1) and (inputs % BLOCK or outputs % BLOCK):
+            raise ValueError(f"groups: got {p.groups} of {inputs} and {outputs} channels in the native layout, expected "
+                             f"multiples of {BLOCK} channels; use plain arrays")
+        return 0
+
     cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last) except -1:
         cdef fc_conv *p = &self.plan.problem
+        if x.blocked or y.blocked:
+            self.expect_whole_blocks()
         expect(x, "x", item_bytes(p.dtype), p.batch, p.in_channels, p.input, channels_last)
         expect(y, "output", item_bytes(p.dtype), p.batch, p.out_channels, p.out, channels_last)
         self.expect_weights(weight, bias)

@@ -33,7 +33,7 @@ static void empty_result(const fc_conv_plan *plan, const fc_conv_data *data)
 {
     const fc_conv *p = &plan->problem;
     const int64_t taps[FC_AXES] = { 1, 1, p->in_channels / p->groups * fc_volume(p->kernel) };
-    const fc_tensor weight = { data->weight, 0, taps[2], { 0, 0, 1 } };
+    const fc_tensor weight = { data->weight, 0, taps[2], FC_BLOCK * taps[2], { 0, 0, 1 } };
     if (plan->pass == FC_BACKWARD_WEIGHTS) fc_zero(&weight, fc_sizeof(p->dtype), 1, p->out_channels, taps);
 }
 

@@ -69,15 +69,19 @@ static inline int fc_panel_vectors(const struct fc_kernels *k, int64_t lane, int
 void fc_tiles_run(const struct fc_tiles *t, int64_t columns, int vectors);
 
 /* ---- Sums for backward-weights (gradient.c) -----------------------------------------------------------------------
- * Long sums are cut into blocks of about n^(2/3) terms: acc collects one block, total the blocks, so that the rounding
- * error grows like n^(1/3), not n^(1/2). */
+ * Long sums are cut into blocks: acc collects FC_SUM_BLOCK terms or a few more, middle about n^(3/4), total all. So the
+ * rounding error grows like n^(1/8) instead of n^(1/2). */
+enum { FC_SUM_BLOCK = 512, FC_SUM_LEVELS = 3 };
+
 struct fc_sums {
     const struct fc_kernels *k;
-    size_t bytes;                   /* of acc, and of total */
-    char *acc, *total;
-    int64_t terms, interval;        /* in acc so far; after which acc is added to total */
+    size_t bytes;                   /* of each level */
+    char *acc, *middle, *total;
+    int64_t terms, middle_terms;    /* in acc and in middle so far */
+    int64_t interval;               /* terms after which middle is added to total */
 };
 
+/* memory: FC_SUM_LEVELS * bytes. */
 void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms);
 void fc_sums_count(struct fc_sums *s, int64_t terms);
 void fc_sums_finish(struct fc_sums *s);    /* the sums are in total */
@@ -89,7 +93,7 @@ struct fc_gradient {
     struct fc_sums sums;
 };
 
-size_t fc_gradient_bytes(const struct fc_gradient *g);    /* of acc; total has the same size */
+size_t fc_gradient_bytes(const struct fc_gradient *g);    /* of one level */
 void fc_gradient_start(struct fc_gradient *g, void *memory, int64_t all_terms);
 /* The accumulators of a panel's block of depth and tap. */
 char *fc_gradient_at(const struct fc_gradient *g, int64_t lane, int64_t block, int64_t tap);

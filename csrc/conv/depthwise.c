@@ -36,7 +36,7 @@ static size_t forward_bytes(const struct fc_corr *c, const struct strip *s)
 
 static size_t gradient_bytes(const struct fc_corr *c, const struct strip *s)
 {
-    return offsets_bytes(c) + 2 * (size_t)multiplier(c) * weights_bytes(c) + input_bytes(c, s) + output_bytes(c, s);
+    return offsets_bytes(c) + FC_SUM_LEVELS * (size_t)multiplier(c) * weights_bytes(c) + input_bytes(c, s) + output_bytes(c, s);
 }
 
 static int64_t half(int64_t x) { return fc_ceil_div(x, 2); }
@@ -68,6 +68,7 @@ static fc_tensor every(const fc_tensor *t, int64_t j, int64_t step, size_t size)
     fc_tensor of = *t;
     of.data = (char *)t->data + j * t->channel * (ptrdiff_t)size;
     of.channel *= step;
+    of.block *= step;
     return of;
 }
 
@@ -228,7 +229,7 @@ static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *
 
 static size_t bytes_within_limit(const struct fc_corr *c, size_t (*bytes)(const struct fc_corr *, const struct strip *))
 {
-    double least = (double)c->size * FC_BLOCK * (double)c->taps[0] + 2.0 * (double)multiplier(c) * (double)weights_bytes(c);
+    double least = (double)c->size * FC_BLOCK * (double)c->taps[0] + (double)FC_SUM_LEVELS * (double)multiplier(c) * (double)weights_bytes(c);
     for (int a = 1; a < FC_AXES; a++) least *= (double)reach(c, a, 1);
     if (least > FC_WORKSPACE_LIMIT) return 0;
     const struct strip s = choose_strip(c);

@@ -206,7 +206,7 @@ static struct fc_gradient gradient_of(const struct fc_corr *c, int64_t depths, i
 size_t fc_direct_chunk_bytes(const struct fc_corr *c, const struct fc_chunk *h)
 {
     const struct fc_gradient g = gradient_of(c, h->depths, h->lanes);
-    return 2 * fc_gradient_bytes(&g) + forward_bytes(c, &h->s) + rows_bytes(&h->s);
+    return FC_SUM_LEVELS * fc_gradient_bytes(&g) + forward_bytes(c, &h->s) + rows_bytes(&h->s);
 }
 
 struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes)
@@ -250,20 +250,34 @@ static void write_weights(const struct fc_corr *c, const struct fc_gradient *g, 
     for (int64_t panel = 0; panel * c->k->lanes < g->lanes; panel++) c->k->unpack_weights(&w, panel);
 }
 
-/* The outer products of one strip. */
-static void add_strip(const struct fc_corr *c, const struct fc_strip *s, struct fc_gradient *g, const struct fc_box *y,
-                      const ptrdiff_t *offset, ptrdiff_t *rows, const char *input, const char *gradient)
+/* The outer products of `rows` rows from `row` on, `columns` pixels from `column` on; all of the row if several. */
+static void add_pixels(const struct fc_corr *c, struct fc_gradient *g, const struct fc_box *y, int64_t row,
+                       int64_t rows, int64_t column, int64_t columns, const ptrdiff_t *offset, const ptrdiff_t *row_offset,
+                       const char *input, const char *gradient)
 {
+    const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t taps = fc_volume(c->taps);
-    for (int64_t r = 0; r < y->rows; r++) rows[r] = r * c->stride[1] * reach(c, 2, s->columns) * FC_BLOCK;
-    struct fc_tile t = { .offset = rows, .runs = y->rows, .len = y->columns, .a_step = c->stride[2] * FC_BLOCK };
+    struct fc_tile t = { .offset = row_offset + row, .runs = rows, .len = columns, .a_step = c->stride[2] * FC_BLOCK };
+    const char *dy = gradient + (row * y->columns + column) * FC_BLOCK * size;
     for (int64_t block = 0; block < fc_blocks(g->depths); block++) {
         for (int64_t tap = 0; tap < taps; tap++) {
-            t.a = input + offset[block * taps + tap] * (ptrdiff_t)c->size;
-            fc_gradient_add(g, t, block, tap, gradient, y->rows * y->columns * FC_BLOCK);
+            t.a = input + (offset[block * taps + tap] + column * t.a_step) * size;
+            fc_gradient_add(g, t, block, tap, dy, y->rows * y->columns * FC_BLOCK);
         }
     }
-    fc_sums_count(&g->sums, y->rows * y->columns);
+    fc_sums_count(&g->sums, rows * columns);
+}
+
+/* Those of one strip, FC_SUM_BLOCK at a time. */
+static void add_strip(const struct fc_corr *c, const struct fc_strip *s, struct fc_gradient *g, const struct fc_box *y,
+                      const ptrdiff_t *offset, ptrdiff_t *row_offset, const char *input, const char *gradient)
+{
+    for (int64_t r = 0; r < y->rows; r++) row_offset[r] = r * c->stride[1] * reach(c, 2, s->columns) * FC_BLOCK;
+    const int64_t columns = fc_min(y->columns, FC_SUM_BLOCK), rows = fc_max(1, FC_SUM_BLOCK / y->columns);
+    for (int64_t row = 0; row < y->rows; row += rows)
+        for (int64_t column = 0; column < y->columns; column += columns)
+            add_pixels(c, g, y, row, fc_min(rows, y->rows - row), column, fc_min(columns, y->columns - column), offset,
+                       row_offset, input, gradient);
 }
 
 /* The strip of dy at `out` and the inputs it meets. */

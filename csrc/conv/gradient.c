@@ -5,36 +5,48 @@
 
 #include <string.h>
 
-/* About n^(2/3), at least 256: then the rounding error within blocks equals that between them. */
-static int64_t block_terms(int64_t n)
-{
-    int64_t b = 256;
-    while ((double)b * (double)b * (double)b < (double)n * (double)n) b += b / 8;
-    return b;
-}
-
 void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms)
 {
-    *s = (struct fc_sums){ .k = k, .bytes = bytes, .acc = memory, .total = (char *)memory + bytes, .interval = block_terms(all_terms) };
-    memset(memory, 0, 2 * bytes);
+    char *acc = memory;
+    *s = (struct fc_sums){ .k = k, .bytes = bytes, .acc = acc, .middle = acc + bytes, .total = acc + 2 * bytes,
+                           .interval = FC_SUM_BLOCK };
+    /* the smallest power of two above n^(3/4) */
+    const double n = (double)all_terms;
+    while ((double)s->interval * (double)s->interval * (double)s->interval * (double)s->interval < n * n * n) s->interval *= 2;
+    memset(memory, 0, FC_SUM_LEVELS * bytes);
 }
 
-static void flush(struct fc_sums *s)
+/* to += from; from = 0 */
+static void move(const struct fc_sums *s, char *to, char *from)
 {
-    s->k->add(s->total, s->acc, (int64_t)(s->bytes / fc_sizeof(s->k->dtype)));
-    memset(s->acc, 0, s->bytes);
+    s->k->add(to, from, (int64_t)(s->bytes / fc_sizeof(s->k->dtype)));
+    memset(from, 0, s->bytes);
+}
+
+static void empty_middle(struct fc_sums *s)
+{
+    move(s, s->total, s->middle);
+    s->middle_terms = 0;
+}
+
+static void empty_acc(struct fc_sums *s)
+{
+    move(s, s->middle, s->acc);
+    s->middle_terms += s->terms;
     s->terms = 0;
+    if (s->middle_terms >= s->interval) empty_middle(s);
 }
 
 void fc_sums_count(struct fc_sums *s, int64_t terms)
 {
     s->terms += terms;
-    if (s->terms >= s->interval) flush(s);
+    if (s->terms >= FC_SUM_BLOCK) empty_acc(s);
 }
 
 void fc_sums_finish(struct fc_sums *s)
 {
-    if (s->terms) flush(s);
+    if (s->terms) empty_acc(s);
+    if (s->middle_terms) empty_middle(s);
 }
 
 size_t fc_gradient_bytes(const struct fc_gradient *g)

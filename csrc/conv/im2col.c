@@ -77,7 +77,7 @@ static void tap_row(const struct fc_corr *c, int64_t image, int64_t channel, con
     memset(line, 0, (size_t)first * size);
     if (last > first) {
         const fc_tensor *t = &c->from;
-        const ptrdiff_t at = image * t->batch + channel * t->channel + d * t->space[0] + h * t->space[1] +
+        const ptrdiff_t at = image * t->batch + fc_channel(t, channel) + d * t->space[0] + h * t->space[1] +
                              (shift + first * stride) * t->space[2];
         c->k->copy_line(line + (size_t)first * size, (const char *)t->data + at * (ptrdiff_t)size, stride * t->space[2], last - first);
     }
@@ -109,7 +109,7 @@ static void make_patches(const struct fc_corr *c, int64_t image, int64_t group, 
                 tap_row(c, image, group * c->depths + tap.depth, &tap, o, count, lines + (size_t)(lane * pixels + p) * c->size);
             }
         }
-        const struct fc_row r = { .strided = lines, .channel = pixels, .pixel = 1, .channels = exist, .count = pixels,
+        const struct fc_row r = { .strided = lines, .channel = pixels, .leap = FC_BLOCK * pixels, .pixel = 1, .channels = exist, .count = pixels,
                                   .blocked = patches + (size_t)(i * pixels * FC_BLOCK) * c->size };
         c->k->pack_row(&r);
     }
@@ -119,11 +119,11 @@ static void make_patches(const struct fc_corr *c, int64_t image, int64_t group, 
 static void move_lanes(const struct fc_corr *c, int64_t image, int64_t channel, int64_t channels, int64_t first, int64_t pixels,
                        char *blocked, void (*move)(const struct fc_row *))
 {
-    struct fc_row r = { .channel = c->to.channel, .pixel = c->to.space[2], .block = pixels * FC_BLOCK, .channels = channels };
+    struct fc_row r = { .channel = c->to.channel, .leap = c->to.block, .pixel = c->to.space[2], .block = pixels * FC_BLOCK, .channels = channels };
     for (int64_t p = 0; p < pixels; p += r.count) {
         int64_t o[FC_AXES];
         r.count = row_run(c, first + p, first + pixels, o);
-        const ptrdiff_t at = image * c->to.batch + channel * c->to.channel + o[0] * c->to.space[0] + o[1] * c->to.space[1] +
+        const ptrdiff_t at = image * c->to.batch + fc_channel(&c->to, channel) + o[0] * c->to.space[0] + o[1] * c->to.space[1] +
                              o[2] * c->to.space[2];
         r.strided = (char *)c->to.data + at * (ptrdiff_t)c->size;
         r.blocked = blocked + (size_t)(p * FC_BLOCK) * c->size;
@@ -273,7 +273,7 @@ static size_t gradient_workspace(const struct fc_corr *c)
     struct block b = choose_block(c);
     choose_chunk(c, &b);
     const struct fc_gradient g = gradient_of(c, b.chunk, b.part);
-    return block_bytes(c, &b) + 2 * fc_gradient_bytes(&g);
+    return block_bytes(c, &b) + FC_SUM_LEVELS * fc_gradient_bytes(&g);
 }
 
 static size_t workspace(const fc_conv_plan *plan)

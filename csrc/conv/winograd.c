@@ -15,136 +15,46 @@
  * A tile with an output that is not finite is computed again directly: the transforms spread NaN and infinity over a
  * tile, and may overflow where the plain sum would not.
  *
- * Backward-weights. A task is a chunk of depth times a chunk of lanes; it walks over all blocks of tiles. A chunk with
- * a sum that is not finite is computed again by direct.c.
+ * Backward-weights is in winograd_gradient.c.
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "conv/conv.h"
+#include "conv/winograd.h"
 
-/* ---- Blocks of tiles ----------------------------------------------------------------------------------------------
- * Tile rows are numbered through all planes (images and depth slices): row q is row q % high of plane q / high. */
+/* ---- Blocks -------------------------------------------------------------------------------------------------------*/
 
-struct block {
-    int m;
-    int64_t high, wide;        /* tile rows and columns of a plane */
-    int64_t rows, columns;     /* tile rows and columns of a block */
-    int64_t slice;             /* lanes of M, a multiple of 16 and of a panel; forward only */
-    int64_t row_blocks, column_blocks;
-};
-
-static int64_t tiles_of(const struct block *b) { return b->rows * b->columns; }
-static int64_t elements(const struct block *b) { return (b->m + 2) * (b->m + 2); }
-
-/* Rows of the input packed at once: those of a block's tile rows in one plane. */
-static int64_t input_rows(const struct block *b) { return fc_min(b->rows, b->high) * b->m + 2; }
-static int64_t input_columns(const struct block *b) { return b->columns * b->m + 2; }
-
-/* Of 16 channels. */
-static size_t input_bytes(const struct fc_corr *c, const struct block *b)
-{
-    return fc_align((size_t)(FC_BLOCK * input_rows(b) * input_columns(b)) * c->size);
-}
-static size_t output_bytes(const struct fc_corr *c, const struct block *b)
+static size_t output_bytes(const struct fc_corr *c, const struct fc_tiling *b)
 {
     return fc_align((size_t)(FC_BLOCK * fc_min(b->rows, b->high) * b->columns * b->m * b->m) * c->size);
 }
-static size_t elements_bytes(const struct fc_corr *c, const struct block *b, int64_t channels)
-{
-    return fc_align((size_t)(fc_round_up(channels, FC_BLOCK) * elements(b) * tiles_of(b)) * c->size);
-}
-static int64_t panel_lanes(const struct fc_corr *c) { return fc_max(FC_BLOCK, c->k->lanes); }
 static size_t offsets_bytes(const struct fc_corr *c) { return fc_align((size_t)fc_blocks(c->depths) * sizeof(ptrdiff_t)); }
 
 /* The first 64 bytes hold the number of the block whose V is there. */
-static size_t forward_bytes(const struct fc_corr *c, const struct block *b)
+static size_t forward_bytes(const struct fc_corr *c, const struct fc_tiling *b)
 {
-    return 64 + offsets_bytes(c) + input_bytes(c, b) + output_bytes(c, b) + elements_bytes(c, b, c->depths) +
-           elements_bytes(c, b, b->slice);
-}
-
-static void count_blocks(const struct fc_corr *c, struct block *b)
-{
-    b->row_blocks = fc_ceil_div(c->batch * c->to_size[0] * b->high, b->rows);
-    b->column_blocks = fc_ceil_div(b->wide, b->columns);
-}
-
-/* At most `tiles` tiles: whole rows of tiles, as many as there is room for, or a part of one row. */
-static struct block block_of(const struct fc_corr *c, int m, int64_t tiles)
-{
-    struct block b = { .m = m, .high = fc_ceil_div(c->to_size[1], m), .wide = fc_ceil_div(c->to_size[2], m) };
-    const int64_t parts = fc_ceil_div(b.wide, tiles);
-    b.columns = fc_ceil_div(b.wide, parts);
-    b.rows = fc_max(1, fc_min(tiles / b.columns, c->batch * c->to_size[0] * b.high));
-    count_blocks(c, &b);
-    return b;
+    return 64 + offsets_bytes(c) + fc_tiling_input_bytes(c, b) + output_bytes(c, b) + fc_elements_bytes(c, b, c->depths) +
+           fc_elements_bytes(c, b, b->slice);
 }
 
 enum { FEW_TILES = 28, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
 
 /* As many tiles as the goal allows, but enough to use each weight FEW_TILES times, if the limit allows that; and then
  * as many lanes of M. */
-static struct block choose_block(const struct fc_corr *c, int m)
+static struct fc_tiling choose_block(const struct fc_corr *c, int m)
 {
     const size_t goal = fc_workspace_goal();
     int64_t tiles = MANY_TILES, slice = fc_padded_lanes(c);
-    struct block b;
+    struct fc_tiling b;
     for (;;) {
-        b = block_of(c, m, tiles);
+        b = fc_tiling_of(c, m, tiles);
         b.slice = slice;
         const size_t bytes = forward_bytes(c, &b);
         if (bytes <= goal) break;
         if (tiles > FEW_TILES) tiles -= 14;
-        else if (slice > 2 * panel_lanes(c)) slice = fc_round_up(slice / 2, panel_lanes(c));
+        else if (slice > 2 * fc_panel_lanes(c)) slice = fc_round_up(slice / 2, fc_panel_lanes(c));
         else if (bytes > FC_WORKSPACE_LIMIT && tiles > 1) tiles = (tiles + 1) / 2;
         else break;
     }
     return b;
-}
-
-/* A run of a block's tile rows that lies in one plane. */
-struct segment {
-    int64_t image, slice, row, rows;    /* tile rows of the plane */
-    int64_t tile;                       /* of its first, within the block */
-};
-
-static int next_segment(const struct fc_corr *c, const struct block *b, int64_t first, int64_t rows, struct segment *s)
-{
-    const int64_t done = s->tile / b->columns + s->rows;
-    if (done >= rows) return 0;
-    const int64_t plane = (first + done) / b->high;
-    *s = (struct segment){ .image = plane / c->to_size[0], .slice = plane % c->to_size[0], .row = (first + done) % b->high,
-                           .tile = done * b->columns };
-    s->rows = fc_min(b->high - s->row, rows - done);
-    return 1;
-}
-
-/* Where a task is: tile rows and columns. */
-struct place {
-    int64_t first, rows, column, columns;
-};
-
-/* The tiles of channels [channel, channel + channels) -> V. */
-static void transform_input(const struct fc_corr *c, const struct block *b, const struct place *p, int64_t channel, int64_t channels,
-                            char *input, char *v)
-{
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t blocks = fc_blocks(channels), tiles = tiles_of(b);
-    struct segment s = {0};
-    while (next_segment(c, b, p->first, p->rows, &s)) {
-        struct fc_box in = { .image = s.image, .slices = 1, .rows = s.rows * b->m + 2, .columns = p->columns * b->m + 2,
-                             .start = { s.slice - c->offset[0], s.row * b->m - c->offset[1], p->column * b->m - c->offset[2] } };
-        struct fc_winograd w = { .row = in.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = p->columns, .lanes = FC_BLOCK };
-        for (int64_t block = 0; block < blocks; block++) {
-            in.channel = channel + block * FC_BLOCK;
-            in.channels = fc_min(FC_BLOCK, channels - block * FC_BLOCK);
-            fc_box_pack(c->k, &c->from, c->from_size, &in, input);
-            for (int64_t r = 0; r < s.rows; r++) {
-                w.from = input + r * b->m * w.row * size;
-                w.to = v + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
-                c->k->winograd[b->m / 4].input(&w);
-            }
-        }
-    }
 }
 
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
@@ -156,7 +66,7 @@ static fc_steps steps_for(int m) { return m == 2 ? steps_2 : steps_4; }
 
 struct forward_job {
     const struct fc_corr *c;
-    struct block b;
+    struct fc_tiling b;
     int64_t part, parts;    /* lanes of a task */
     const void *weight;
     char *workspace;
@@ -170,11 +80,11 @@ static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes,
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t tiles = tiles_of(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
+    const int64_t tiles = fc_tiling_tiles(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
     const fc_steps steps = steps_for(job->b.m);
     struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_block = tiles * FC_BLOCK,
                           .init = (const char *)zeros };
-    for (int64_t e = 0; e < elements(&job->b); e++) {
+    for (int64_t e = 0; e < fc_elements(&job->b); e++) {
         t.a = v + e * depths * tiles * size;
         for (int64_t l = lane; l < lane + lanes; l += c->k->lanes) {
             const int vectors = fc_panel_vectors(c->k, l, c->lanes);
@@ -186,7 +96,7 @@ static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes,
 }
 
 /* Tile row `row` of segment s has outputs that are not finite: those tiles again, by the plain sum. */
-static void repair(const struct forward_job *job, const struct place *p, const struct segment *s, int64_t row, int64_t lane,
+static void repair(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t row, int64_t lane,
                    const struct fc_winograd *w)
 {
     const struct fc_corr *c = job->c;
@@ -195,7 +105,7 @@ static void repair(const struct forward_job *job, const struct place *p, const s
     const int outside = slice < 0 || slice >= c->from_size[0];
     const fc_tensor *t = &c->from;
     struct fc_repair r = { .x = (const char *)t->data + (s->image * t->batch + (outside ? 0 : slice) * t->space[0]) * size,
-                           .x_depth = t->channel, .x_row = t->space[1], .x_column = t->space[2],
+                           .x_depth = t->channel, .x_block = t->block, .x_row = t->space[1], .x_column = t->space[2],
                            .rows = outside ? 0 : c->from_size[1], .columns = c->from_size[2], .row = (s->row + row) * m - c->offset[1],
                            .w = (const char *)job->weight + (c->w_start + lane * c->w_lane) * size, .w_lane = c->w_lane,
                            .w_depth = c->w_depth, .w_row = c->w_tap[1], .w_column = c->w_tap[2],
@@ -210,12 +120,12 @@ static void repair(const struct forward_job *job, const struct place *p, const s
 }
 
 /* One segment of 16 lanes: M -> outputs -> the tensor. */
-static void write_block(const struct forward_job *job, const struct place *p, const struct segment *s, int64_t lane, const char *m_of_block, char *output)
+static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane, const char *m_of_block, char *output)
 {
     const struct fc_corr *c = job->c;
-    const struct block *b = &job->b;
+    const struct fc_tiling *b = &job->b;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t tiles = tiles_of(b), m = b->m;
+    const int64_t tiles = fc_tiling_tiles(b), m = b->m;
     struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1,
                           .start = { s->slice, s->row * m, p->column * m } };
     out.rows = fc_min(s->rows * m, c->to_size[1] - out.start[1]);
@@ -235,28 +145,28 @@ static void forward_task(void *data, int64_t task, int worker)
 {
     const struct forward_job *job = data;
     const struct fc_corr *c = job->c;
-    const struct block *b = &job->b;
+    const struct fc_tiling *b = &job->b;
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t number = task / job->parts, part = task % job->parts * job->part, end = fc_min(part + job->part, c->lanes);
-    struct place p = { .first = number / b->column_blocks * b->rows, .column = number % b->column_blocks * b->columns };
+    struct fc_place p = { .first = number / b->column_blocks * b->rows, .column = number % b->column_blocks * b->columns };
     p.rows = fc_min(b->rows, c->batch * c->to_size[0] * b->high - p.first);
     p.columns = fc_min(b->columns, b->wide - p.column);
     char *memory = job->workspace + (size_t)worker * job->bytes;
     int64_t *transformed = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
-    char *input = memory + 64 + offsets_bytes(c), *output = input + input_bytes(c, b), *v = output + output_bytes(c, b);
-    char *m = v + elements_bytes(c, b, c->depths);
+    char *input = memory + 64 + offsets_bytes(c), *output = input + fc_tiling_input_bytes(c, b), *v = output + output_bytes(c, b);
+    char *m = v + fc_elements_bytes(c, b, c->depths);
     if (*transformed != number) {
-        for (int64_t i = 0; i < fc_blocks(c->depths); i++) offset[i] = i * tiles_of(b) * FC_BLOCK;
-        transform_input(c, b, &p, 0, c->depths, input, v);
+        for (int64_t i = 0; i < fc_blocks(c->depths); i++) offset[i] = i * fc_tiling_tiles(b) * FC_BLOCK;
+        fc_transform_input(c, b, &p, 0, c->depths, input, v);
         *transformed = number;
     }
     for (int64_t lane = part; lane < end; lane += b->slice) {
         const int64_t lanes = fc_min(b->slice, end - lane);
         multiply(job, lane, lanes, p.rows * b->columns, offset, v, m);
         for (int64_t l = 0; l < lanes; l += FC_BLOCK) {
-            struct segment s = {0};
-            while (next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * tiles_of(b) * size, output);
+            struct fc_segment s = {0};
+            while (fc_next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * fc_tiling_tiles(b) * size, output);
         }
     }
 }
@@ -270,7 +180,7 @@ static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, con
     const int64_t blocks = job.b.row_blocks * job.b.column_blocks, wanted = 4 * data->threads;
     job.part = fc_padded_lanes(c);
     if (data->threads > 1 && blocks < wanted)    /* a few blocks: share each among threads */
-        job.part = fc_min(job.part, fc_round_up(fc_ceil_div(c->lanes * blocks, wanted), panel_lanes(c)));
+        job.part = fc_min(job.part, fc_round_up(fc_ceil_div(c->lanes * blocks, wanted), fc_panel_lanes(c)));
     job.parts = fc_ceil_div(c->lanes, job.part);
     for (int i = 0; i < data->threads; i++) *(int64_t *)(job.workspace + (size_t)i * job.bytes) = -1;
     return fc_parallel(forward_task, &job, blocks * job.parts, data->threads);
@@ -294,170 +204,12 @@ static void pack_panel(const struct fc_corr *c, const void *weight, int64_t grou
 static void pack_panel_2(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 2); }
 static void pack_panel_4(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 4); }
 
-/* ---- Backward-weights ---------------------------------------------------------------------------------------------*/
-
-static struct fc_gradient gradient_of(const struct fc_corr *c, int m, int64_t depths, int64_t lanes)
-{
-    return (struct fc_gradient){ .k = c->k, .lanes = lanes, .depths = depths, .taps = (m + 2) * (m + 2) };
-}
-
-/* Scratch memory: packed inputs or gradients, V, D, sums. */
-static size_t gradient_bytes(const struct fc_corr *c, const struct block *b, const struct fc_chunk *h)
-{
-    const struct fc_gradient g = gradient_of(c, b->m, h->depths, h->lanes);
-    return input_bytes(c, b) + elements_bytes(c, b, h->depths) + elements_bytes(c, b, h->lanes) +
-           2 * fc_gradient_bytes(&g);
-}
-
-static struct fc_chunk gradient_chunk(const struct fc_corr *c) { return fc_direct_chunk(c, 32, 64); }
-
-static struct block gradient_block(const struct fc_corr *c, int m, const struct fc_chunk *h)
-{
-    int64_t tiles = MANY_TILES;
-    struct block b = block_of(c, m, tiles);
-    while (tiles > 14 && gradient_bytes(c, &b, h) > fc_workspace_goal()) b = block_of(c, m, tiles -= 14);
-    return b;
-}
-
-struct gradient_job {
-    const struct fc_corr *c;
-    struct block b;
-    struct fc_chunk h;
-    int64_t depth_chunks, lane_chunks;
-    void *weight;
-    char *workspace;
-    size_t bytes;
-};
-
-/* As transform_input, for dy and D. */
-static void transform_gradient(const struct fc_corr *c, const struct block *b, const struct place *p, int64_t channel, int64_t channels,
-                               char *packed, char *d)
-{
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t blocks = fc_blocks(channels), tiles = tiles_of(b);
-    struct segment s = {0};
-    while (next_segment(c, b, p->first, p->rows, &s)) {
-        struct fc_box y = { .image = s.image, .slices = 1, .start = { s.slice, s.row * b->m, p->column * b->m } };
-        y.rows = fc_min(s.rows * b->m, c->to_size[1] - y.start[1]);
-        y.columns = fc_min(p->columns * b->m, c->to_size[2] - y.start[2]);
-        struct fc_winograd w = { .row = y.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = p->columns, .lanes = FC_BLOCK,
-                                 .width = y.columns };
-        for (int64_t block = 0; block < blocks; block++) {
-            y.channel = channel + block * FC_BLOCK;
-            y.channels = fc_min(FC_BLOCK, channels - block * FC_BLOCK);
-            fc_box_pack(c->k, &c->to, c->to_size, &y, packed);
-            for (int64_t r = 0; r < s.rows; r++) {
-                w.from = packed + r * b->m * w.row * size;
-                w.to = d + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
-                w.height = y.rows - r * b->m;
-                c->k->winograd[b->m / 4].gradient(&w);
-            }
-        }
-    }
-}
-
-/* dU += V' D for one block of tiles. Columns a last, narrower block does not have are left out row by row. */
-static void add_block(const struct fc_corr *c, const struct block *b, struct fc_gradient *g, int64_t rows, int64_t columns, const char *v, const char *d)
-{
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t tiles = tiles_of(b), depth_blocks = fc_blocks(g->depths), lane_blocks = fc_blocks(g->lanes);
-    const int whole = columns == b->columns;
-    const ptrdiff_t start = 0;
-    for (int64_t e = 0; e < elements(b); e++) {
-        for (int64_t block = 0; block < depth_blocks; block++) {
-            for (int64_t r = 0; r < (whole ? 1 : rows); r++) {
-                const ptrdiff_t at = r * b->columns * FC_BLOCK;
-                const struct fc_tile t = { .a = v + ((e * depth_blocks + block) * tiles * FC_BLOCK + at) * size, .offset = &start, .runs = 1,
-                                           .len = whole ? rows * columns : columns, .a_step = FC_BLOCK };
-                fc_gradient_add(g, t, block, e, d + (e * lane_blocks * tiles * FC_BLOCK + at) * size, tiles * FC_BLOCK);
-            }
-        }
-    }
-    fc_sums_count(&g->sums, rows * columns);
-}
-
-/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. Returns 0 if
- * a result is not finite: dU may have been, or this sum overflowed. */
-static int transform_back(const struct fc_corr *c, const struct block *b, const struct fc_gradient *g)
-{
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t all = fc_round_up(g->depths, FC_BLOCK);
-    int finite = 1;
-    for (int64_t l = 0; l < g->lanes; l += c->k->lanes) {
-        const int64_t width = fc_panel_vectors(c->k, l, g->lanes) * c->k->vector;
-        char *panel = g->sums.acc + l * all * 9 * size;
-        for (int64_t d = 0; d < all; d++) {
-            const int64_t block = d / FC_BLOCK, row = d % FC_BLOCK;
-            const char *u = g->sums.total + (l * all * g->taps + (block * g->taps * FC_BLOCK + row) * width) * size;
-            char *to = panel + (block * 9 * FC_BLOCK + row) * width * size;
-            c->k->winograd[b->m / 4].weights_back(u, FC_BLOCK * width, to, FC_BLOCK * width, width);
-        }
-        finite &= c->k->finite(panel, all * 9 * width);
-    }
-    return finite;
-}
-
-static void write_weights(const struct fc_corr *c, const struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
-{
-    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
-    w.lanes = g->lanes;
-    w.depths = g->depths;
-    w.packed = g->sums.acc;
-    for (int64_t panel = 0; panel * c->k->lanes < g->lanes; panel++) c->k->unpack_weights(&w, panel);
-}
-
-static void gradient_task(void *data, int64_t task, int worker)
-{
-    const struct gradient_job *job = data;
-    const struct fc_corr *c = job->c;
-    const struct block *b = &job->b;
-    const int64_t lane = task % job->lane_chunks * job->h.lanes, depth = task / job->lane_chunks * job->h.depths;
-    struct fc_gradient g = gradient_of(c, b->m, fc_min(job->h.depths, c->depths - depth), fc_min(job->h.lanes, c->lanes - lane));
-    char *memory = job->workspace + (size_t)worker * job->bytes;
-    char *v = memory + input_bytes(c, b), *d = v + elements_bytes(c, b, job->h.depths);
-    const int64_t rows = c->batch * c->to_size[0] * b->high;
-    fc_gradient_start(&g, d + elements_bytes(c, b, job->h.lanes), rows * b->wide);
-    for (int64_t first = 0; first < rows; first += b->rows) {
-        for (int64_t column = 0; column < b->wide; column += b->columns) {
-            if (fc_stopping()) return;
-            const struct place p = { first, fc_min(b->rows, rows - first), column, fc_min(b->columns, b->wide - column) };
-            transform_input(c, b, &p, depth, g.depths, memory, v);
-            transform_gradient(c, b, &p, lane, g.lanes, memory, d);
-            add_block(c, b, &g, p.rows, p.columns, v, d);
-        }
-    }
-    fc_sums_finish(&g.sums);
-    if (transform_back(c, b, &g)) write_weights(c, &g, depth, lane, job->weight);
-    else fc_direct_gradient(c, &job->h, 0, depth, lane, job->weight, memory);
-}
-
-static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *data)
-{
-    struct fc_corr c;
-    fc_phase(plan, data, 0, &c);
-    struct gradient_job job = { .c = &c, .h = gradient_chunk(&c), .weight = data->weight, .workspace = data->workspace,
-                                .bytes = plan->workspace };
-    job.b = gradient_block(&c, tile_size(plan), &job.h);
-    job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
-    job.lane_chunks = fc_ceil_div(c.lanes, job.h.lanes);
-    return fc_parallel(gradient_task, &job, job.depth_chunks * job.lane_chunks, data->threads);
-}
-
 /* ---- The algorithm ------------------------------------------------------------------------------------------------*/
 
 static size_t bytes_for(const struct fc_corr *c, int m, int gradient)
 {
-    size_t bytes;
-    if (gradient) {
-        const struct fc_chunk h = gradient_chunk(c);
-        const struct block b = gradient_block(c, m, &h);
-        const size_t direct = fc_direct_chunk_bytes(c, &h);
-        bytes = gradient_bytes(c, &b, &h);
-        bytes = bytes > direct ? bytes : direct;
-    } else {
-        const struct block b = choose_block(c, m);
-        bytes = forward_bytes(c, &b);
-    }
+    const struct fc_tiling b = choose_block(c, m);
+    const size_t bytes = gradient ? fc_winograd_gradient_bytes(c, m) : forward_bytes(c, &b);
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
 }
 static size_t forward_2(const struct fc_corr *c) { return bytes_for(c, 2, 0); }
@@ -504,7 +256,7 @@ static const struct fc_packer packer_2 = { steps_2, pack_panel_2 }, packer_4 = {
 
 static fc_status run(const fc_conv_plan *plan, const fc_conv_data *data)
 {
-    return plan->pass == FC_BACKWARD_WEIGHTS ? backward_weights(plan, data)
+    return plan->pass == FC_BACKWARD_WEIGHTS ? fc_winograd_gradient(plan, data, tile_size(plan))
                                              : fc_each_phase(plan, data, plan->algorithm->packer->steps, forward);
 }
 

@@ -33,7 +33,8 @@ typedef void (*fc_tile_kernel)(const struct fc_tile *);
 /* One row of pixels between a strided tensor and the blocked layout. */
 struct fc_row {
     void *strided;
-    ptrdiff_t channel, pixel;    /* strides of the strided side */
+    ptrdiff_t channel, pixel;    /* strides of the strided side ... */
+    ptrdiff_t leap;              /* ... and from channel 16 i to channel 16 (i + 1) */
     void *blocked;
     ptrdiff_t block;             /* stride of a block on the blocked side; pixels are 16 apart */
     int64_t channels, count;
@@ -65,7 +66,7 @@ struct fc_winograd {
 /* Outputs of one tile and block of channels, to be computed again where one of them is not finite. */
 struct fc_repair {
     const void *x;               /* the input plane of depth 0 */
-    ptrdiff_t x_depth, x_row, x_column;
+    ptrdiff_t x_depth, x_block, x_row, x_column;    /* x_block: of 16 depths */
     int64_t rows, columns;       /* of the input plane */
     int64_t row, column;         /* where the tile's first tap falls; may be negative */
     const void *w;               /* lane 0, depth 0, tap 0 */

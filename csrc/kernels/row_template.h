@@ -75,7 +75,7 @@ static void FC_NAME(pack_row)(const struct fc_row *r)
         FC_NAME(zero_pixels)(to, r->before);
         to += r->before * FC_BLOCK;
         const ptrdiff_t channels = FC_NAME(smaller)(FC_BLOCK, r->channels - c);
-        FC_NAME(pack_block)(r, (const real *)r->strided + c * r->channel, channels, to);
+        FC_NAME(pack_block)(r, (const real *)r->strided + c / FC_BLOCK * r->leap, channels, to);
         FC_NAME(zero_pixels)(to + r->count * FC_BLOCK, r->after);
     }
 }
@@ -112,7 +112,7 @@ static void FC_NAME(unpack_row)(const struct fc_row *r)
 {
     for (ptrdiff_t c = 0; c < r->channels; c += FC_BLOCK) {
         const real *from = (const real *)r->blocked + c / FC_BLOCK * r->block;
-        real *to = (real *)r->strided + c * r->channel;
+        real *to = (real *)r->strided + c / FC_BLOCK * r->leap;
         const ptrdiff_t channels = FC_NAME(smaller)(FC_BLOCK, r->channels - c);
         if (r->channel == 1) {
             FC_NAME(unpack_adjacent)(from, r->count, to, r->pixel, channels);

@@ -230,7 +230,7 @@ static void FC_NAME(patch)(const struct fc_repair *r, int64_t depth, int m, real
         for (int64_t j = 0; j < m + 2; j++) {
             const int64_t h = r->row + i, w = r->column + j;
             const int exists = h >= 0 && h < r->rows && w >= 0 && w < r->columns;
-            patch[i][j] = exists ? ((const real *)r->x)[depth * r->x_depth + h * r->x_row + w * r->x_column] : 0;
+            patch[i][j] = exists ? ((const real *)r->x)[depth / FC_BLOCK * r->x_block + depth % FC_BLOCK * r->x_depth + h * r->x_row + w * r->x_column] : 0;
         }
     }
 }

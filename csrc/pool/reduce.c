@@ -28,7 +28,7 @@ static ptrdiff_t offset_at(const struct fc_pool_source *s, const struct windows 
 static void pack_run(const struct fc_pooling *j, const struct fc_pool_task *t, const int64_t *at, int64_t taps, char *to)
 {
     const struct fc_row row = { .strided = fc_element(&j->from, j->size, t->image, t->channel, at[0], at[1], at[2]),
-                                .channel = j->from.channel, .pixel = j->from.space[2] * j->axis[2].step, .blocked = to,
+                                .channel = j->from.channel, .leap = j->from.block, .pixel = j->from.space[2] * j->axis[2].step, .blocked = to,
                                 .channels = t->channels, .count = taps };
     j->k->pack_row(&row);
     if (!j->before) return;

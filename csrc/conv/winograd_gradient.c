@@ -1,0 +1,162 @@
+/* winograd_gradient.c - backward-weights by Winograd's transforms; see winograd.c for the sum.
+ *
+ * A task is a chunk of depth times a chunk of lanes; it walks over all blocks of tiles. A chunk with
+ * a sum that is not finite is computed again by direct.c.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#include "conv/winograd.h"
+
+static struct fc_gradient gradient_of(const struct fc_corr *c, int m, int64_t depths, int64_t lanes)
+{
+    return (struct fc_gradient){ .k = c->k, .lanes = lanes, .depths = depths, .taps = (m + 2) * (m + 2) };
+}
+
+/* Scratch memory: packed inputs or gradients, V, D, sums. */
+static size_t gradient_bytes(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_chunk *h)
+{
+    const struct fc_gradient g = gradient_of(c, b->m, h->depths, h->lanes);
+    return fc_tiling_input_bytes(c, b) + fc_elements_bytes(c, b, h->depths) + fc_elements_bytes(c, b, h->lanes) +
+           FC_SUM_LEVELS * fc_gradient_bytes(&g);
+}
+
+static struct fc_chunk gradient_chunk(const struct fc_corr *c) { return fc_direct_chunk(c, 32, 64); }
+
+static struct fc_tiling gradient_block(const struct fc_corr *c, int m, const struct fc_chunk *h)
+{
+    int64_t tiles = 112;    /* beyond: nothing is gained */
+    struct fc_tiling b = fc_tiling_of(c, m, tiles);
+    while (tiles > 14 && gradient_bytes(c, &b, h) > fc_workspace_goal()) b = fc_tiling_of(c, m, tiles -= 14);
+    return b;
+}
+
+struct gradient_job {
+    const struct fc_corr *c;
+    struct fc_tiling b;
+    struct fc_chunk h;
+    int64_t depth_chunks, lane_chunks;
+    void *weight;
+    char *workspace;
+    size_t bytes;
+};
+
+/* As fc_transform_input, for dy and D. */
+static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_place *p, int64_t channel, int64_t channels,
+                               char *packed, char *d)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t blocks = fc_blocks(channels), tiles = fc_tiling_tiles(b);
+    struct fc_segment s = {0};
+    while (fc_next_segment(c, b, p->first, p->rows, &s)) {
+        struct fc_box y = { .image = s.image, .slices = 1, .start = { s.slice, s.row * b->m, p->column * b->m } };
+        y.rows = fc_min(s.rows * b->m, c->to_size[1] - y.start[1]);
+        y.columns = fc_min(p->columns * b->m, c->to_size[2] - y.start[2]);
+        struct fc_winograd w = { .row = y.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = p->columns, .lanes = FC_BLOCK,
+                                 .width = y.columns };
+        for (int64_t block = 0; block < blocks; block++) {
+            y.channel = channel + block * FC_BLOCK;
+            y.channels = fc_min(FC_BLOCK, channels - block * FC_BLOCK);
+            fc_box_pack(c->k, &c->to, c->to_size, &y, packed);
+            for (int64_t r = 0; r < s.rows; r++) {
+                w.from = packed + r * b->m * w.row * size;
+                w.to = d + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
+                w.height = y.rows - r * b->m;
+                c->k->winograd[b->m / 4].gradient(&w);
+            }
+        }
+    }
+}
+
+/* dU += V' D for one block of tiles. Columns a last, narrower block does not have are left out row by row. */
+static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct fc_gradient *g, int64_t rows, int64_t columns, const char *v, const char *d)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t tiles = fc_tiling_tiles(b), depth_blocks = fc_blocks(g->depths), lane_blocks = fc_blocks(g->lanes);
+    const int whole = columns == b->columns;
+    const ptrdiff_t start = 0;
+    for (int64_t e = 0; e < fc_elements(b); e++) {
+        for (int64_t block = 0; block < depth_blocks; block++) {
+            for (int64_t r = 0; r < (whole ? 1 : rows); r++) {
+                const ptrdiff_t at = r * b->columns * FC_BLOCK;
+                const struct fc_tile t = { .a = v + ((e * depth_blocks + block) * tiles * FC_BLOCK + at) * size, .offset = &start, .runs = 1,
+                                           .len = whole ? rows * columns : columns, .a_step = FC_BLOCK };
+                fc_gradient_add(g, t, block, e, d + (e * lane_blocks * tiles * FC_BLOCK + at) * size, tiles * FC_BLOCK);
+            }
+        }
+    }
+    fc_sums_count(&g->sums, rows * columns);
+}
+
+/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. Returns 0 if
+ * a result is not finite: dU may have been, or this sum overflowed. */
+static int transform_back(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_gradient *g)
+{
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t all = fc_round_up(g->depths, FC_BLOCK);
+    int finite = 1;
+    for (int64_t l = 0; l < g->lanes; l += c->k->lanes) {
+        const int64_t width = fc_panel_vectors(c->k, l, g->lanes) * c->k->vector;
+        char *panel = g->sums.acc + l * all * 9 * size;
+        for (int64_t d = 0; d < all; d++) {
+            const int64_t block = d / FC_BLOCK, row = d % FC_BLOCK;
+            const char *u = g->sums.total + (l * all * g->taps + (block * g->taps * FC_BLOCK + row) * width) * size;
+            char *to = panel + (block * 9 * FC_BLOCK + row) * width * size;
+            c->k->winograd[b->m / 4].weights_back(u, FC_BLOCK * width, to, FC_BLOCK * width, width);
+        }
+        finite &= c->k->finite(panel, all * 9 * width);
+    }
+    return finite;
+}
+
+static void write_weights(const struct fc_corr *c, const struct fc_gradient *g, int64_t depth, int64_t lane, void *weight)
+{
+    struct fc_weights w = fc_weights_of(c, weight, 0, lane, depth);
+    w.lanes = g->lanes;
+    w.depths = g->depths;
+    w.packed = g->sums.acc;
+    for (int64_t panel = 0; panel * c->k->lanes < g->lanes; panel++) c->k->unpack_weights(&w, panel);
+}
+
+static void gradient_task(void *data, int64_t task, int worker)
+{
+    const struct gradient_job *job = data;
+    const struct fc_corr *c = job->c;
+    const struct fc_tiling *b = &job->b;
+    const int64_t lane = task % job->lane_chunks * job->h.lanes, depth = task / job->lane_chunks * job->h.depths;
+    struct fc_gradient g = gradient_of(c, b->m, fc_min(job->h.depths, c->depths - depth), fc_min(job->h.lanes, c->lanes - lane));
+    char *memory = job->workspace + (size_t)worker * job->bytes;
+    char *v = memory + fc_tiling_input_bytes(c, b), *d = v + fc_elements_bytes(c, b, job->h.depths);
+    const int64_t rows = c->batch * c->to_size[0] * b->high;
+    fc_gradient_start(&g, d + fc_elements_bytes(c, b, job->h.lanes), rows * b->wide);
+    for (int64_t first = 0; first < rows; first += b->rows) {
+        for (int64_t column = 0; column < b->wide; column += b->columns) {
+            if (fc_stopping()) return;
+            const struct fc_place p = { first, fc_min(b->rows, rows - first), column, fc_min(b->columns, b->wide - column) };
+            fc_transform_input(c, b, &p, depth, g.depths, memory, v);
+            transform_gradient(c, b, &p, lane, g.lanes, memory, d);
+            add_block(c, b, &g, p.rows, p.columns, v, d);
+        }
+    }
+    fc_sums_finish(&g.sums);
+    if (transform_back(c, b, &g)) write_weights(c, &g, depth, lane, job->weight);
+    else fc_direct_gradient(c, &job->h, 0, depth, lane, job->weight, memory);
+}
+
+fc_status fc_winograd_gradient(const fc_conv_plan *plan, const fc_conv_data *data, int m)
+{
+    struct fc_corr c;
+    fc_phase(plan, data, 0, &c);
+    struct gradient_job job = { .c = &c, .h = gradient_chunk(&c), .weight = data->weight, .workspace = data->workspace,
+                                .bytes = plan->workspace };
+    job.b = gradient_block(&c, m, &job.h);
+    job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
+    job.lane_chunks = fc_ceil_div(c.lanes, job.h.lanes);
+    return fc_parallel(gradient_task, &job, job.depth_chunks * job.lane_chunks, data->threads);
+}
+
+size_t fc_winograd_gradient_bytes(const struct fc_corr *c, int m)
+{
+    const struct fc_chunk h = gradient_chunk(c);
+    const struct fc_tiling b = gradient_block(c, m, &h);
+    const size_t winograd = gradient_bytes(c, &b, &h), direct = fc_direct_chunk_bytes(c, &h);
+    return winograd > direct ? winograd : direct;
+}
