@@ -18,7 +18,7 @@ struct job {
 };
 
 static size_t piece_bytes(const struct fc_kernels *k) { return fc_align(PIECE * FC_BLOCK * fc_sizeof(k->dtype)); }
-static size_t task_bytes(const struct fc_kernels *k) { return piece_bytes(k) + fc_align(FC_SUM_LEVELS * FC_BLOCK * fc_sizeof(k->dtype)); }
+static size_t task_bytes(const struct fc_kernels *k) { return piece_bytes(k) + fc_align(3 * FC_BLOCK * fc_sizeof(k->dtype)); }
 
 size_t fc_sum_workspace(fc_dtype dtype) { return task_bytes(fc_kernels_active(dtype)); }
 

@@ -42,6 +42,9 @@ size_t fc_most_bytes(const fc_conv_plan *plan, size_t (*bytes)(const struct fc_c
 /* Whether positions of dx exist that no phase writes. */
 int fc_has_gaps(const fc_conv *p);
 
+/* Terms of a sum of backward-weights. */
+static inline int64_t fc_terms(const struct fc_corr *c) { return c->batch * fc_volume(c->to_size); }
+
 /* Lanes of one group in packed weights: whole blocks, and whole panels. */
 static inline int64_t fc_padded_lanes(const struct fc_corr *c) { return fc_round_up(c->lanes, fc_max(FC_BLOCK, c->k->lanes)); }
 
@@ -71,7 +74,10 @@ void fc_tiles_run(const struct fc_tiles *t, int64_t columns, int vectors);
 /* ---- Sums for backward-weights (gradient.c) -----------------------------------------------------------------------
  * Long sums are cut into blocks: acc collects FC_SUM_BLOCK terms or a few more, middle about n^(3/4), total all. So the
  * rounding error grows like n^(1/8) instead of n^(1/2). */
-enum { FC_SUM_BLOCK = 512, FC_SUM_LEVELS = 3 };
+enum { FC_SUM_BLOCK = 512, FC_SUM_FEW = 32 };
+
+/* Levels that a sum of so many terms has: without middle, acc goes straight to total. */
+static inline int fc_sum_levels(int64_t terms) { return terms > FC_SUM_FEW * FC_SUM_BLOCK ? 3 : 2; }
 
 struct fc_sums {
     const struct fc_kernels *k;
@@ -81,7 +87,7 @@ struct fc_sums {
     int64_t interval;               /* terms after which middle is added to total */
 };
 
-/* memory: FC_SUM_LEVELS * bytes. */
+/* memory: fc_sum_levels(all_terms) * bytes. */
 void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms);
 void fc_sums_count(struct fc_sums *s, int64_t terms);
 void fc_sums_finish(struct fc_sums *s);    /* the sums are in total */
@@ -139,7 +145,8 @@ struct fc_chunk {
     struct fc_strip s;        /* part = lanes, chunk = depths / 16 */
 };
 
-struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes);    /* at most so many */
+/* At most so many depths and lanes, and so much memory. */
+struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes, size_t goal);
 size_t fc_direct_chunk_bytes(const struct fc_corr *c, const struct fc_chunk *h);
 
 /* Writes the gradient of the chunk at (depth, lane); memory has fc_direct_chunk_bytes. */

@@ -36,7 +36,7 @@ static size_t forward_bytes(const struct fc_corr *c, const struct strip *s)
 
 static size_t gradient_bytes(const struct fc_corr *c, const struct strip *s)
 {
-    return offsets_bytes(c) + FC_SUM_LEVELS * (size_t)multiplier(c) * weights_bytes(c) + input_bytes(c, s) + output_bytes(c, s);
+    return offsets_bytes(c) + (size_t)fc_sum_levels(fc_terms(c)) * (size_t)multiplier(c) * weights_bytes(c) + input_bytes(c, s) + output_bytes(c, s);
 }
 
 static int64_t half(int64_t x) { return fc_ceil_div(x, 2); }
@@ -191,7 +191,7 @@ static void gradient_task(void *data, int64_t task, int worker)
     ptrdiff_t *offset = (ptrdiff_t *)memory;
     char *input = memory + offsets_bytes(c), *gradient = input + input_bytes(c, s);
     struct fc_sums sums;
-    fc_sums_start(&sums, c->k, gradient + output_bytes(c, s), all, c->batch * fc_volume(c->to_size));
+    fc_sums_start(&sums, c->k, gradient + output_bytes(c, s), all, fc_terms(c));
     fill_offsets(c, s, offset);
     struct piece p = piece_of(c, s, task, 0, 0);
     for (int64_t i = 0; i < c->batch * per_image; i++) {
@@ -229,7 +229,7 @@ static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *
 
 static size_t bytes_within_limit(const struct fc_corr *c, size_t (*bytes)(const struct fc_corr *, const struct strip *))
 {
-    double least = (double)c->size * FC_BLOCK * (double)c->taps[0] + (double)FC_SUM_LEVELS * (double)multiplier(c) * (double)weights_bytes(c);
+    double least = (double)c->size * FC_BLOCK * (double)c->taps[0] + 3.0 * (double)multiplier(c) * (double)weights_bytes(c);
     for (int a = 1; a < FC_AXES; a++) least *= (double)reach(c, a, 1);
     if (least > FC_WORKSPACE_LIMIT) return 0;
     const struct strip s = choose_strip(c);

@@ -206,10 +206,10 @@ static struct fc_gradient gradient_of(const struct fc_corr *c, int64_t depths, i
 size_t fc_direct_chunk_bytes(const struct fc_corr *c, const struct fc_chunk *h)
 {
     const struct fc_gradient g = gradient_of(c, h->depths, h->lanes);
-    return FC_SUM_LEVELS * fc_gradient_bytes(&g) + forward_bytes(c, &h->s) + rows_bytes(&h->s);
+    return (size_t)fc_sum_levels(fc_terms(c)) * fc_gradient_bytes(&g) + forward_bytes(c, &h->s) + rows_bytes(&h->s);
 }
 
-struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes)
+struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes, size_t goal)
 {
     const int64_t panel = fc_max(FC_BLOCK, c->k->lanes), tile = c->k->tile_rows;
     const int64_t all_depths = fc_round_up(c->depths, FC_BLOCK), all_lanes = fc_padded_lanes(c);
@@ -220,7 +220,6 @@ struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t
         else if (h.lanes > panel) h.lanes = half(h.lanes, panel);
         else break;
     }
-    const size_t goal = fc_workspace_goal();
     h.s = choose_strip(c);
     h.s.chunk = h.depths / FC_BLOCK;
     h.s.part = h.lanes;
@@ -301,7 +300,7 @@ void fc_direct_gradient(const struct fc_corr *c, const struct fc_chunk *h, int64
     ptrdiff_t *offset = (ptrdiff_t *)memory, *rows = (ptrdiff_t *)(memory + offsets_bytes(c, s));
     char *input = (char *)rows + rows_bytes(s), *gradient = input + input_bytes(c, s), *sums = gradient + output_bytes(c, s);
     fill_offsets(c, s, offset);
-    fc_gradient_start(&g, sums, c->batch * fc_volume(c->to_size));
+    fc_gradient_start(&g, sums, fc_terms(c));
     const int64_t row_strips = fc_ceil_div(c->to_size[1], s->rows), column_strips = fc_ceil_div(c->to_size[2], s->columns);
     const int64_t per_image = c->to_size[0] * row_strips * column_strips;
     for (int64_t i = 0; i < c->batch * per_image; i++) {
@@ -330,7 +329,7 @@ static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *
 {
     struct fc_corr c;
     fc_phase(plan, data, 0, &c);
-    struct gradient_job job = { .c = &c, .h = fc_direct_chunk(&c, 64, 128), .weight = data->weight, .workspace = data->workspace,
+    struct gradient_job job = { .c = &c, .h = fc_direct_chunk(&c, 64, 128, fc_workspace_goal()), .weight = data->weight, .workspace = data->workspace,
                                 .bytes = plan->workspace };
     job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
     job.lane_chunks = fc_ceil_div(c.lanes, job.h.lanes);
@@ -350,7 +349,7 @@ static size_t forward_workspace(const struct fc_corr *c)
 static size_t gradient_workspace(const struct fc_corr *c)
 {
     if (!reach_fits(c)) return 0;
-    const struct fc_chunk h = fc_direct_chunk(c, 64, 128);
+    const struct fc_chunk h = fc_direct_chunk(c, 64, 128, fc_workspace_goal());
     const size_t bytes = fc_direct_chunk_bytes(c, &h);
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
 }

@@ -7,13 +7,14 @@
 
 void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms)
 {
+    const int levels = fc_sum_levels(all_terms);
     char *acc = memory;
-    *s = (struct fc_sums){ .k = k, .bytes = bytes, .acc = acc, .middle = acc + bytes, .total = acc + 2 * bytes,
-                           .interval = FC_SUM_BLOCK };
+    *s = (struct fc_sums){ .k = k, .bytes = bytes, .acc = acc, .middle = levels == 3 ? acc + bytes : NULL,
+                           .total = acc + (size_t)(levels - 1) * bytes, .interval = FC_SUM_BLOCK };
     /* the smallest power of two above n^(3/4) */
     const double n = (double)all_terms;
     while ((double)s->interval * (double)s->interval * (double)s->interval * (double)s->interval < n * n * n) s->interval *= 2;
-    memset(memory, 0, FC_SUM_LEVELS * bytes);
+    memset(memory, 0, (size_t)levels * bytes);
 }
 
 /* to += from; from = 0 */
@@ -31,8 +32,8 @@ static void empty_middle(struct fc_sums *s)
 
 static void empty_acc(struct fc_sums *s)
 {
-    move(s, s->middle, s->acc);
-    s->middle_terms += s->terms;
+    move(s, s->middle ? s->middle : s->total, s->acc);
+    s->middle_terms += s->middle ? s->terms : 0;
     s->terms = 0;
     if (s->middle_terms >= s->interval) empty_middle(s);
 }

@@ -228,7 +228,7 @@ static void gradient_task(void *data, int64_t task, int worker)
     struct fc_gradient g = gradient_of(c, fc_min(b->chunk, steps(c) / FC_BLOCK - round), fc_min(b->part, c->lanes - lane));
     char *lines = job->workspace + (size_t)worker * job->bytes, *patches = lines + line_bytes(c, b);
     char *gradient = patches + patch_bytes(c, b), *sums = gradient + lanes_bytes(c, b);
-    fc_gradient_start(&g, sums, c->batch * all);
+    fc_gradient_start(&g, sums, fc_terms(c));
     const ptrdiff_t start = 0;
     for (int64_t n = 0; n < c->batch; n++) {
         for (int64_t first = 0; first < all; first += b->pixels) {
@@ -273,7 +273,7 @@ static size_t gradient_workspace(const struct fc_corr *c)
     struct block b = choose_block(c);
     choose_chunk(c, &b);
     const struct fc_gradient g = gradient_of(c, b.chunk, b.part);
-    return block_bytes(c, &b) + FC_SUM_LEVELS * fc_gradient_bytes(&g);
+    return block_bytes(c, &b) + (size_t)fc_sum_levels(fc_terms(c)) * fc_gradient_bytes(&g);
 }
 
 static size_t workspace(const fc_conv_plan *plan)

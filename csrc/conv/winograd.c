@@ -35,13 +35,13 @@ static size_t forward_bytes(const struct fc_corr *c, const struct fc_tiling *b)
            fc_elements_bytes(c, b, b->slice);
 }
 
-enum { FEW_TILES = 28, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
+enum { FEW_TILES = 56, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
 
-/* As many tiles as the goal allows, but enough to use each weight FEW_TILES times, if the limit allows that; and then
- * as many lanes of M. */
+/* As many tiles as the level-2 cache allows, but enough to use each weight FEW_TILES times, if the limit allows that; and
+ * then as many lanes of M. */
 static struct fc_tiling choose_block(const struct fc_corr *c, int m)
 {
-    const size_t goal = fc_workspace_goal();
+    const size_t goal = 2 * fc_workspace_goal();
     int64_t tiles = MANY_TILES, slice = fc_padded_lanes(c);
     struct fc_tiling b;
     for (;;) {

@@ -16,16 +16,18 @@ static size_t gradient_bytes(const struct fc_corr *c, const struct fc_tiling *b,
 {
     const struct fc_gradient g = gradient_of(c, b->m, h->depths, h->lanes);
     return fc_tiling_input_bytes(c, b) + fc_elements_bytes(c, b, h->depths) + fc_elements_bytes(c, b, h->lanes) +
-           FC_SUM_LEVELS * fc_gradient_bytes(&g);
+           (size_t)fc_sum_levels(c->batch * c->to_size[0] * b->high * b->wide) * fc_gradient_bytes(&g);
 }
 
-static struct fc_chunk gradient_chunk(const struct fc_corr *c) { return fc_direct_chunk(c, 32, 64); }
+/* Every input is packed and transformed once for each chunk of lanes, every gradient once for each chunk of depth: with
+ * 64 of each that is about half of the work of the products. The sums and one block of tiles take a level-2 cache. */
+static struct fc_chunk gradient_chunk(const struct fc_corr *c) { return fc_direct_chunk(c, 64, 64, FC_WORKSPACE_LIMIT / 2); }
 
 static struct fc_tiling gradient_block(const struct fc_corr *c, int m, const struct fc_chunk *h)
 {
     int64_t tiles = 112;    /* beyond: nothing is gained */
     struct fc_tiling b = fc_tiling_of(c, m, tiles);
-    while (tiles > 14 && gradient_bytes(c, &b, h) > fc_workspace_goal()) b = fc_tiling_of(c, m, tiles -= 14);
+    while (tiles > 14 && gradient_bytes(c, &b, h) > 2 * fc_workspace_goal()) b = fc_tiling_of(c, m, tiles -= 14);
     return b;
 }
 
