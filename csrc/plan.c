@@ -59,8 +59,8 @@ static void explain_choice(fc_conv_plan *plan, double best, const struct fc_algo
 fc_status fc_conv_plan_init(fc_conv_plan *plan, const fc_conv *problem, fc_pass pass, fc_algorithm_name name, int strict)
 {
     *plan = (fc_conv_plan){ .problem = *problem, .pass = pass, .kernels = fc_kernels_active(problem->dtype) };
-    /* one image decides: the same image must give the same bits in any batch */
-    plan->problem.batch = 1;
+    /* one image decides, for it must have the same bits in any batch; backward-weights is a sum over the batch anyway */
+    plan->problem.batch = pass == FC_BACKWARD_WEIGHTS ? fc_max(problem->batch, 1) : 1;
     const struct fc_algorithm *best = NULL, *second = NULL;
     double best_cost = 0, second_cost = 0;
     for (int i = 0; i < FC_ALGORITHM_COUNT; i++) {

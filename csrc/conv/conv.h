@@ -161,7 +161,7 @@ struct fc_algorithm {
     const char *variant;
     /* NULL, or why the algorithm does not apply. */
     const char *(*refuses)(const fc_conv_plan *);
-    /* Predicted cycles of one thread for one image: the choice may not depend on the batch. */
+    /* Predicted cycles of one thread for one image. Only in backward-weights may they depend on the batch. */
     double (*cycles)(const fc_conv_plan *);
     size_t (*workspace)(const fc_conv_plan *);    /* of one thread; 0: no blocking fits into FC_WORKSPACE_LIMIT */
     const struct fc_packer *packer;

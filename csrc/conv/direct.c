@@ -375,10 +375,12 @@ static double cycles(const fc_conv_plan *plan)
     for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
         if (!fc_phase(plan, NULL, i, &c)) continue;
         const double pixels = (double)fc_volume(c.to_size), inputs = (double)fc_volume(c.from_size);
-        const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : 0.9;
+        const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
+        const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : gradient ? 0.8 : 0.9;
         const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);
         total += pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);
         total += 1.5 * (pixels * lanes + inputs * depths);
+        if (gradient) total += 2 * depths * lanes * (double)fc_volume(c.taps) / (double)c.batch * 16 / k->vector;
     }
     return (double)p->groups * total;
 }

@@ -287,17 +287,21 @@ static const char *refuses(const fc_conv_plan *plan)
     return NULL;
 }
 
-/* Multiply-adds on a matrix padded to 16 rows, and 2 cycles to make each of its elements. */
+/* Multiply-adds on a matrix padded to 16 rows, 2 cycles to make each of its elements; in backward-weights it is made once
+ * for each 128 lanes, and the gradient packed once for each 256 rows. */
 static double cycles(const fc_conv_plan *plan)
 {
     const fc_conv *p = &plan->problem;
     const struct fc_kernels *k = plan->kernels;
+    const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
     struct fc_corr c;
     double total = 0;
     for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
         if (!fc_phase(plan, NULL, i, &c)) continue;
         const double pixels = (double)fc_volume(c.to_size), rows = (double)steps(&c), lanes = (double)fc_round_up(c.lanes, k->vector);
-        total += pixels * rows * (lanes / (2 * k->vector * 0.85) + 2) + 1.5 * pixels * lanes;
+        const double made = gradient ? (double)fc_ceil_div(c.lanes, 128) : 1, packed = gradient ? (double)fc_ceil_div(steps(&c), 256) : 1;
+        total += pixels * rows * (lanes / (2 * k->vector * (gradient ? 0.75 : 0.85)) + 2 * made) + 1.5 * pixels * lanes * packed;
+        if (gradient) total += 2 * rows * lanes / (double)c.batch * 16 / k->vector;
     }
     return (double)p->groups * total;
 }
