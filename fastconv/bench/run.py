@@ -107,7 +107,7 @@ def cases(selection: Selection) -> list[Case]:
         found += [Case(row, p, batch, threads) for p, row in product(wanted, pools())]
     if not selection.rows:
         return found
-    return [c for c in found if matches(selection.rows, c.row.name, c.row.id, c.row.category)]
+    return [c for c in found if matches(selection.rows, c.row.name, c.row.net, c.row.id)]
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 #: How the rows are grouped in the summary. A layer that Winograd serves best is one class, its 7-wide relatives
 #: another: there is too little of a map for its tiles to pay off as much.
-WINOGRAD, SEVEN_WIDE, REST, POOLING = "3x3 s1, C,K >= 64, W >= 14", "3x3 s1, 7 wide", "other convolutions", "pooling"
+WINOGRAD, SEVEN_WIDE, REST, POOLING = "3x3 s1 C,K>=64 W>=14", "3x3 s1 7 wide", "other convolutions", "pooling"
 
 BYTES = 4    # of a float32
 
@@ -180,16 +180,10 @@ def _pool_row(cells: dict[str, str]) -> PoolRow:
 
 
 def matches(pattern: str, *names: str) -> bool:
-    """Whether a comma-separated list of shell patterns has one for any of the names.
+    """Whether a comma-separated list of shell patterns has one that fits any of the names. Case does not count.
 
-    A pattern without a wildcard is a part of a name; case does not count.
-
-    >>> matches("vgg,resnet50/*3x3", "resnet50/res2_3x3"), matches("vgg", "resnet50/conv1")
+    >>> matches("vgg,resnet50/*3x3", "resnet50/res2_3x3", "resnet50"), matches("lenet", "googlenet/conv2", "googlenet")
     (True, False)
     """
     wanted = [part.strip().lower() for part in pattern.split(",") if part.strip()]
-    return any(
-        fnmatch.fnmatchcase(name.lower(), part if set(part) & set("*?[") else f"*{part}*")
-        for part in wanted
-        for name in names
-    )
+    return any(fnmatch.fnmatchcase(name.lower(), part) for part in wanted for name in names)
