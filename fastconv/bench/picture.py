@@ -91,7 +91,7 @@ def _roofline(axes: "Axes", results: Sequence[Result]) -> None:
     axes.plot([], [], "o", color=GREY, fillstyle="none", markeredgewidth=1.5, label="hollow: a gradient")
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     axes.set(xlabel="FLOP per byte, each array read or written once", ylabel="GFLOP/s")
-    axes.set_title("Every convolution under the machine's roof")
+    axes.set_title("Roofline: every convolution of the run")
     axes.legend(fontsize=12, loc="lower right")
     _plain(axes)
 
@@ -110,7 +110,7 @@ def _roofs(axes: "Axes", limits: Limits, low: float, high: float) -> None:
     ridge = limits.peak / limits.bandwidth
     intensity = np.unique(np.clip([low, ridge, high], low, high))
     roof = np.minimum(limits.peak, limits.bandwidth * intensity) / 1e9
-    text = f"measured: {limits.peak / 1e9:,.0f} GFLOP/s, copying {limits.bandwidth / 1e9:.0f} GB/s from memory"
+    text = f"measured: {limits.peak / 1e9:,.0f} GFLOP/s, copying {limits.bandwidth / 1e9:.0f} GB/s beyond the caches"
     axes.plot(intensity, roof, "-", color=GREY, label=text)
 
 
@@ -182,6 +182,8 @@ def _marks(axes: "Axes", names: Sequence[str], ratios: dict[str, float]) -> None
 def _label(axes: "Axes", names: Sequence[str]) -> None:
     axes.axhline(1, color=GREY, linewidth=1)
     axes.set(yscale="log", xlim=(-1, len(names)), ylabel="times as fast; below 1 slower")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.5), max(high, 2) * 2)    # room for the legend
     ticks: Any = [t for t in (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32) if axes.get_ylim()[0] <= t <= axes.get_ylim()[1]]
     axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
