@@ -49,7 +49,7 @@ def explain(layer_or_model: nn.Module, input_shape: Sequence[int]) -> "Explanati
     >>> [part.name for part in found.layers[0].passes]
     ['forward', 'd input', 'd weights']
     """
-    from fastconv.explanation import explain as implementation    # imports what a program that only computes needs not
+    from fastconv.explanation import explain as implementation  # imports what a program that only computes needs not
 
     return implementation(layer_or_model, input_shape)
 

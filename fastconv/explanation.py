@@ -4,7 +4,7 @@
 fastconv.explain is `explain`. The command `fastconv explain` reads a layer with `parse` first.
 """
 
-from __future__ import annotations    # the types of _core exist for the type checker only
+from __future__ import annotations  # the types of _core exist for the type checker only
 
 import re
 import textwrap
@@ -159,11 +159,10 @@ def _plans(
 
 def _joined(refusals: dict[str, str]) -> dict[str, str]:
     """The two Winograds as one where the same keeps both out."""
-    reasons = {refusals.get(name) for name in NAMES.values()}
-    if len(reasons) > 1 or None in reasons:
+    two, four = (refusals.get(name) for name in NAMES.values())
+    if two is None or two != four:
         return refusals
-    rest = {name: why for name, why in refusals.items() if name not in NAMES.values()}
-    return {**rest, **{"winograd": why for why in reasons if why}}
+    return {**{name: why for name, why in refusals.items() if name not in NAMES.values()}, "winograd": two}
 
 
 def _name(plan: _core.ConvPlan) -> str:
@@ -298,7 +297,8 @@ def parse(text: str) -> tuple[nn.Conv2d, tuple[int, int, int]]:
     found = _PROBLEM.fullmatch((row.problem if row else text).strip().lower())
     options = _options(found[7]) if found else None
     if not found or options is None:
-        raise ValueError(f"got {text!r}, expected a layer such as {SYNTAX}, or a row of shapes.csv such as resnet50/conv1")
+        expected = f"a layer such as {SYNTAX}, or a row of the benchmark such as resnet50/conv1"
+        raise ValueError(f"got {text!r}, expected {expected}")
     channels, height, width, filters, rows, columns = map(int, found.groups()[:6])
     return nn.Conv2d(channels, filters, (rows, columns), **options), (channels, height, width)
 

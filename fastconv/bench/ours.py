@@ -5,7 +5,7 @@ The error is that of the first image in forward and backward-data (an image has 
 of the first filters in backward-weights, against direct summation in float64.
 """
 
-from __future__ import annotations    # the types of _core exist for the type checker only
+from __future__ import annotations  # the types of _core exist for the type checker only
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple

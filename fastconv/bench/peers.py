@@ -120,7 +120,8 @@ class OnnxRuntime:
     def pool(self, row: PoolRow, pass_: BenchPass, x: Array, grad: Array, threads: int) -> Runs:
         if pass_ != "forward":
             return {}
-        attributes = {"strides": [row.stride] * 2, "pads": [row.padding] * 4, "kernel_shape": [row.kernel] * 2}
+        attributes: dict[str, Any] = {"strides": [row.stride] * 2, "pads": [row.padding] * 4}
+        attributes["kernel_shape"] = [row.kernel] * 2
         if row.kind == "avg":
             attributes["count_include_pad"] = 1
         operator = "MaxPool" if row.kind == "max" else "AveragePool"
@@ -128,8 +129,9 @@ class OnnxRuntime:
 
     def _run(self, node: Any, weights: list[Any], x: Array, threads: int) -> Runs:
         helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
-        ends = [[helper.make_tensor_value_info(name, kind, shape)] for name, shape in (("x", x.shape), ("y", [None] * 4))]
-        graph = helper.make_graph([node], "layer", *ends, initializer=weights)
+        shapes = {"x": x.shape, "y": [None] * 4}
+        x_info, y_info = (helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items())
+        graph = helper.make_graph([node], "layer", [x_info], [y_info], initializer=weights)
         # opset 13 and IR 8: old enough for every version of the runtime in use
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
         options = self.runtime.SessionOptions()

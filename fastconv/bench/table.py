@@ -2,6 +2,7 @@
 """Results as text of at most 120 columns: a table for each pass, batch and number of threads, and a summary."""
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -26,11 +27,12 @@ ALGORITHMS = {
     "direct blocked": "direct",
 }
 
-LEGEND = (
+LEGEND = textwrap.fill(
     "torch ms: the better of NCHW and channels-last (l) tensors. vs ...: how many times as fast fastconv is; below 1 "
-    "it loses.\nmax err: largest error against float64 over the largest result; err/uS: in units of the rounding of "
-    "each output's terms\n(docs/numerics.md). Winograd's operations count as those of the direct sum, so it may exceed "
-    "100 % of the peak."
+    "it loses (ort: onnxruntime). max err: largest error against float64 over the largest result; err/uS: in units of "
+    "the rounding of each output's terms (docs/numerics.md). Winograd's operations count as those of the direct sum, "
+    "so it may exceed 100 % of the peak. What fits a cache may be read faster than memory is copied.",
+    WIDTH,
 )
 
 
@@ -217,10 +219,10 @@ def _summary_table(summaries: Sequence[Summary]) -> str:
 
 
 def _summary_cells(s: Summary) -> list[str]:
-    pass_ = {**PASSES, **NET_PASSES}.get(s.pass_, s.pass_)
+    words: dict[str, str] = {**dict(PASSES.items()), **NET_PASSES}
     batch = str(s.batch) if s.batch else ""
     counts = f"{s.slower} of {s.rows}" if s.slower else "none"
-    texts = [s.category, pass_, batch, str(s.threads), s.peer, str(s.rows), f"{s.mean:.2f}", f"{s.worst:.2f}"]
+    texts = [s.category, words[s.pass_], batch, str(s.threads), s.peer, str(s.rows), f"{s.mean:.2f}", f"{s.worst:.2f}"]
     return [*texts, s.worst_row, counts]
 
 

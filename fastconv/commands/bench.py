@@ -17,7 +17,8 @@ from fastconv._extras import require
 from fastconv.bench import peers, picture, record, table
 from fastconv.bench.machine import Limits, measure_limits, memory_limit, processor
 from fastconv.bench.ours import PASSES, BenchPass
-from fastconv.bench.run import Case, Result, Selection, Skipped, cases, run as run_cases
+from fastconv.bench.run import Case, Result, Selection, Skipped, cases
+from fastconv.bench.run import run as run_cases
 from fastconv.commands import UsageError, integer, positive
 
 #: Minutes: a quick run ends within 3 and a full one within 40, with what comes before and after the cases.
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--quick", action="store_true", help="forward and all gradients, N = 1, one thread; within 3 minutes")
     add("--rows", default="", metavar="PATTERN",
-        help="shell patterns, comma-separated, of net, net/layer or id in shapes.csv and pools.csv: 'vgg,resnet50/*3x3'")
+        help="shell patterns, comma-separated, of net, net/layer or id in the lists: 'vgg,resnet50/*3x3,P1'")
     add("--passes", type=_words(PASSES), metavar="P,...", help=f"of {', '.join(PASSES)}; default: all")
     add("--batch", type=_integers(MAX_BATCH), metavar="N,...", help="default: 1,16,64")
     add("--threads", type=_integers(MAX_THREADS), metavar="N,...", help="default: 1,2; with one processor 1")
