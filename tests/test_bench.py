@@ -176,7 +176,7 @@ def test_networks_come_first_and_are_those_of_models():
         (["--passes", "forward,sideways"], "argument --passes: got 'sideways', expected some of forward,"),
         (["--batch", "1,0"], "argument --batch: got '0', expected an integer of 1 to"),
         (["--threads", "two"], "argument --threads: got 'two', expected an integer of 1 to"),
-        (["--against", "tensorflow"], "argument --against: got 'tensorflow', expected some of torch, onnxruntime, none"),
+        (["--against", "keras"], "argument --against: got 'keras', expected some of torch, onnxruntime, none"),
         (["--against", "torch,none"], "argument --against: got torch,none, expected none alone or peers"),
         (["--minutes", "0"], "argument --minutes: got '0', expected a number above 0"),
         (["--json", "no/such/place.json"], "argument --json: cannot write to no/such/place.json"),
