@@ -106,7 +106,7 @@ def test_a_case_beyond_the_memory_is_skipped_with_its_need(capsys):
 def test_cases_that_the_time_does_not_reach_are_told(capsys):
     assert exit_code("bench", *FEW, "--against", "none", "--minutes", "0.00001") == 0
     text = capsys.readouterr().out
-    assert re.search(r"skipped: \d+ cases, from .*: the time is used up", text)
+    assert re.search(r"skipped: \d+ cases, from .*: too little time is left", text)
 
 
 def test_bench_puts_the_threads_back(capsys):

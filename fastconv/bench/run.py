@@ -26,6 +26,9 @@ AMPLE = 1.5
 TURNS_SHARE = 0.5
 #: Between turns with several threads, so that the spinning threads of the others have gone to sleep.
 PAUSE = 0.003
+#: A large case in units of its time at the peak: five contestants, two runs each, at two thirds of the peak, and the
+#: arrays and the check.
+LEAST_RUNS = 20
 #: Arrays of a case in units of its compulsory traffic: plain, channels-last, results, reordered copies, and for
 #: the check a float64 copy of the input and its magnitudes.
 COPIES = 6
@@ -119,7 +122,7 @@ def run(
     try:
         for index, case in enumerate(todo):
             left = end - time.monotonic()
-            reason = _obstacle(case, memory, left)
+            reason = _obstacle(case, limits[case.threads], memory, left)
             if reason:
                 yield Skipped(case, reason)
                 continue
@@ -131,14 +134,21 @@ def run(
         fastconv.set_num_threads(before)
 
 
-def _obstacle(case: Case, memory: int, seconds_left: float) -> str:
+def _obstacle(case: Case, limits: Limits, memory: int, seconds_left: float) -> str:
     """Why a case cannot be run, or ""."""
-    if seconds_left <= 0:
-        return "the time is used up"
+    if seconds_left <= _least_seconds(case, limits):
+        return "too little time is left"
     if isinstance(case.row, NetRow):
         return ""
     need = COPIES * case.row.bytes(case.batch)
     return f"needs about {need / 2**30:.1f} GiB, the limit is {memory / 2**30:.1f} GiB" if need > memory else ""
+
+
+def _least_seconds(case: Case, limits: Limits) -> float:
+    """Roughly what a large convolution takes even if each contestant has a single turn."""
+    if not isinstance(case.row, ConvRow):
+        return 0.0
+    return LEAST_RUNS * len(ours.PARTS[_bench_pass(case)]) * 2 * case.row.macs(case.batch) / limits.peak
 
 
 def _measure(case: Case, others: Sequence[Peer], limits: Limits, budget: float) -> Result:
