@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastconv._extras import require
 from fastconv.bench.machine import Limits
 from fastconv.bench.nets import NETS
 from fastconv.bench.ours import PASSES
@@ -39,14 +40,14 @@ def write(path: Path, results: Sequence[Result]) -> None:
 @styled
 def draw(results: Sequence[Result]) -> "Figure":
     shown, layers = _shown(results)
-    figure = figure_of(_title(results), (SLIDE[0] * 1.25, SLIDE[1] * 2.3), DPI)
-    roof, bars = figure.subplots(2, 1, height_ratios=[1, 1.1])
     points = [r for r in shown if isinstance(r.case.row, ConvRow)]
-    if points:
-        _roofline(roof, points)
-    else:
-        _say(roof, "No convolutions in this run")
-    _bars(bars, layers)
+    compared = [r for r in layers if r.ratio(TORCH) or r.ratio(ONNXRUNTIME)]
+    panels = [(_roofline, points), (_bars, compared)]
+    filled = [(panel, members) for panel, members in panels if members]
+    width, height = SLIDE
+    figure = figure_of(_title(results), (1.25 * width, 1.15 * height * max(1, len(filled))), DPI)
+    for axes, (panel, members) in zip(figure.subplots(max(1, len(filled)), squeeze=False).flat, filled, strict=False):
+        panel(axes, members)
     return figure
 
 
@@ -63,13 +64,8 @@ def _shown(results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
 def _title(results: Sequence[Result]) -> str:
     shown, layers = _shown(results)
     if not layers:
-        return "fastconv bench"
+        return "fastconv: no layer was measured"
     return f"fastconv: N = {layers[0].case.batch}, {counted(layers[0].case.threads, 'thread')}"
-
-
-def _say(axes: "Axes", text: str) -> None:
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center")
 
 
 # ---- roofline --------------------------------------------------------------------------------------------
@@ -81,13 +77,13 @@ def _roofline(axes: "Axes", results: Sequence[Result]) -> None:
     _roofs(axes, results[0].limits, low, high)
     for prefix, label, colour, marker in FAMILIES:
         members = [r for r in results if _family(r) == prefix]
-        for forward in (True, False):
+        if not members:
+            continue
+        axes.plot([], [], marker, color=colour, label=label)
+        for fill, forward in (("full", True), ("none", False)):
             part = [r for r in members if (r.case.pass_ == "forward") is forward]
-            axes.plot(
-                [2 * r.macs / r.bytes for r in part], [r.flops / 1e9 for r in part], marker,
-                color=colour, fillstyle="full" if forward else "none", markeredgewidth=1.5,
-                label=label if forward or not any(r.case.pass_ == "forward" for r in members) else None,
-            )  # fmt: skip
+            x, y = [2 * r.macs / r.bytes for r in part], [r.flops / 1e9 for r in part]
+            axes.plot(x, y, marker, color=colour, fillstyle=fill, markeredgewidth=1.5)
     axes.plot([], [], "o", color=GREY, fillstyle="none", markeredgewidth=1.5, label="hollow: a gradient")
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     axes.set(xlabel="FLOP per byte, each array read or written once", ylabel="GFLOP/s")
@@ -115,9 +111,12 @@ def _roofs(axes: "Axes", limits: Limits, low: float, high: float) -> None:
 
 
 def _plain(axes: "Axes") -> None:
-    """1, 10, 100 in place of powers of ten."""
+    """1, 2, 5, 10 in place of powers of ten."""
+    ticker = require("matplotlib.ticker", extra="bench")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.set_minor_formatter(ticker.NullFormatter())
 
 
 # ---- bars ------------------------------------------------------------------------------------------------
@@ -125,10 +124,7 @@ def _plain(axes: "Axes") -> None:
 
 def _bars(axes: "Axes", results: Sequence[Result]) -> None:
     """For each layer: times as fast as the better torch layout forward and backward, and as onnxruntime."""
-    names = list(dict.fromkeys(r.case.row.name for r in results if r.ratio(TORCH) or r.ratio(ONNXRUNTIME)))
-    if not names:
-        _say(axes, "No layers measured against another framework in this run")
-        return
+    names = list(dict.fromkeys(r.case.row.name for r in results))
     passes = [p for p in PASSES if any(r.case.pass_ == p for r in results)]
     last = "backward" if "backward" in passes else passes[-1]
     series: tuple[tuple[str, str, str, str], ...] = (
