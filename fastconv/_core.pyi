@@ -60,6 +60,9 @@ class ConvPlan:
     def reason(self) -> str:
         """Why this algorithm, in one clause."""
     @property
+    def seconds(self) -> float:
+        """Predicted time on one thread, the weights packed. Predictions are for ranking: their scale is rough."""
+    @property
     def multiply_accumulates(self) -> int: ...
     @property
     def workspace_bytes(self) -> int:

@@ -288,6 +288,10 @@ cdef class ConvPlan:
         return self.plan.reason.decode()
 
     @property
+    def seconds(self):
+        return self.plan.seconds
+
+    @property
     def multiply_accumulates(self):
         return int(fc_conv_macs(&self.plan.problem))
 

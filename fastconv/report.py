@@ -91,7 +91,7 @@ def choices(model: nn.Module, images: Array) -> dict[str, dict[_core.Pass, Choic
     >>> list(passes["conv1"]), list(passes["conv2"])
     (['forward', 'backward_weights'], ['forward', 'backward_data', 'backward_weights'])
     """
-    plans = {call.name: _plans(call, _needs_data(call, images)) for call in trace(model, images)}
+    plans = {call.name: _plans(call, needs_data(call, images)) for call in trace(model, images)}
     return {name: _choices(passes) for name, passes in plans.items() if passes}
 
 
@@ -107,12 +107,12 @@ def measure(model: nn.Module, images: Array) -> Report:
     ('conv1', (6, 28, 28), 940800)
     """
     model = copy.deepcopy(model).train()
-    layers = [_measure_layer(call, _needs_data(call, images)) for call in trace(model, images)]
+    layers = [_measure_layer(call, needs_data(call, images)) for call in trace(model, images)]
     threads = fastconv.get_num_threads()
     return Report(layers, len(images), threads, _core.measure_peak(images.dtype.name) * threads)
 
 
-def _needs_data(call: Call, images: Array) -> bool:
+def needs_data(call: Call, images: Array) -> bool:
     """Whether training asks for the gradient of the layer's input: not where that is the images."""
     return not np.may_share_memory(call.input, images)
 
@@ -137,12 +137,12 @@ def _choices(plans: dict[_core.Pass, _core.ConvPlan]) -> dict[_core.Pass, Choice
 
 def _plans(call: Call, needs_data: bool) -> dict[_core.Pass, _core.ConvPlan]:
     """What the core runs for each pass of a layer; empty for one that neither convolves nor multiplies."""
-    problem = _problem(call)
+    problem = problem_of(call)
     passes = [pass_ for pass_ in PASSES if needs_data or pass_ != "backward_data"] if problem else []
     return {pass_: problem.plan(pass_) for pass_ in passes}
 
 
-def _problem(call: Call) -> Any:
+def problem_of(call: Call) -> Any:
     """What the layer asks of the core, with a `plan` for each pass; None if it asks for no convolution."""
     layer = call.layer
     if isinstance(layer, nn.Conv2d):

@@ -58,7 +58,7 @@ STRIP_WIDTH = 0.05
 MISTAKES_SHOWN = 40
 
 
-def _styled(make: Callable[Parameters, "Figure"]) -> Callable[Parameters, "Figure"]:
+def styled(make: Callable[Parameters, "Figure"]) -> Callable[Parameters, "Figure"]:
     """Run `make` under STYLE, whatever the user's matplotlibrc says."""
 
     @wraps(make)
@@ -70,8 +70,9 @@ def _styled(make: Callable[Parameters, "Figure"]) -> Callable[Parameters, "Figur
     return styled
 
 
-def _figure(title: str) -> "Figure":
-    figure: Figure = require("matplotlib.figure", extra="demo").Figure(figsize=SLIDE, dpi=DPI)
+def figure_of(title: str, size: tuple[float, float] = SLIDE, dpi: int = DPI) -> "Figure":
+    """An empty figure; size in inches."""
+    figure: Figure = require("matplotlib.figure", extra="demo").Figure(figsize=size, dpi=dpi)
     figure.suptitle(title)
     return figure
 
@@ -85,10 +86,10 @@ def save(figure: "Figure", path: str | Path) -> None:
 # ---- curves ----------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def curves(history: Sequence[Epoch], title: str) -> "Figure":
     """Loss and accuracy by epoch, on the images learnt from and on those held out."""
-    figure = _figure(title)
+    figure = figure_of(title)
     loss, accuracy = figure.subplots(1, 2)
     _draw_curves(loss, history, [e.loss for e in history], [e.test_loss for e in history])
     loss.set(title="Loss", ylabel="mean cross entropy (nats)", yscale="log")
@@ -122,12 +123,12 @@ def _ticker() -> Any:
 # ---- filters ---------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def filters(weight: Array, title: str) -> "Figure":
     """The filters (K, C, height, width) of a convolution: in colour for C = 3, else their first channel."""
     count = len(weight)
     columns = _columns(count)
-    figure = _figure(title)
+    figure = figure_of(title)
     grid = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
     limit = float(np.abs(weight).max()) or 1.0
     shown: Any = None
@@ -159,7 +160,7 @@ def _columns(count: int) -> int:
 # ---- feature maps ----------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def feature_maps(model: nn.Module, image: Array, label: str, classes: Sequence[str]) -> "Figure":
     """One image (C, H, W) on its way through `model`, from left to right, and the score of each class.
 
@@ -169,7 +170,7 @@ def feature_maps(model: nn.Module, image: Array, label: str, classes: Sequence[s
     calls = [c for c in trace(model, image[None]) if not isinstance(c.layer, (nn.Flatten, nn.Dropout))]
     blocks = [_mosaic(c.output[0]) if c.output.ndim == 4 else c.output.T for c in calls]
     widths = [max(block.shape[1] / len(block), STRIP_WIDTH) for block in blocks]
-    figure = _figure(f"A handwritten {label} on its way through the network")
+    figure = figure_of(f"A handwritten {label} on its way through the network")
     figure.supxlabel("each layer's colours run from its lowest value, dark, to its highest", fontsize=13)
     first, *axes, last = figure.subplots(1, len(calls) + 2, width_ratios=[0.2, *widths, 0.25])
     first.imshow(image[0], cmap="gray")
@@ -212,12 +213,12 @@ def _draw_scores(axes: "Axes", logits: Array, classes: Sequence[str]) -> None:
 # ---- mistakes --------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def mistakes(images: Array, labels: Array, predictions: Array, classes: Sequence[str]) -> "Figure":
     """The images (N, C, H, W) whose prediction (N,) is not the label (N,), the first MISTAKES_SHOWN."""
     wrong = np.flatnonzero(predictions != labels)
     shown = wrong[:MISTAKES_SHOWN]
-    figure = _figure(_count_mistakes(len(wrong), len(shown), len(images)))
+    figure = figure_of(_count_mistakes(len(wrong), len(shown), len(images)))
     if not len(shown):
         figure.suptitle(figure.get_suptitle(), y=0.5)
         return figure
