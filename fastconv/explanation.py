@@ -239,10 +239,9 @@ def _layer_text(layer: LayerExplanation, peak: float) -> str:
 
 
 def _pass_lines(pass_: PassExplanation, macs: int, peak: float) -> list[str]:
-    rows = [_option_line("", option, macs, peak) for option in sorted(pass_.options, key=_order)]
-    first = f"{pass_.name:{WIDTHS[0]}}"
+    ordered = sorted(pass_.options, key=_order)
+    rows = [_option_line("" if i else pass_.name, option, macs, peak) for i, option in enumerate(ordered)]
     indent = " " * (WIDTHS[0] + 2 + len(GAP))
-    rows[0] = first + rows[0][WIDTHS[0]:]
     return [*rows, f"{indent}why: {pass_.reason}", f"{indent}error of each output: at most {pass_.bound}"]
 
 
