@@ -429,14 +429,13 @@ def winograd(
     padded = _pad(x, windows.padding, "zeros")
     grown = np.zeros((*x.shape[:2], tiles_h * m + 2, tiles_w * m + 2))
     grown[:, :, :padded.shape[2], :padded.shape[3]] = padded
-    u = _split_groups(np.einsum("ta,kcab,sb->kcts", g, weight, g), 0, groups)
-    y = np.zeros((len(x), len(weight), tiles_h * m, tiles_w * m))
-    for row in range(0, tiles_h * m, m):
-        for column in range(0, tiles_w * m, m):
-            d = grown[:, :, row:row + tile, column:column + tile]
-            v = _split_groups(np.einsum("ta,ncab,sb->ncts", b_t, d, b_t), 1, groups)
-            products = np.einsum("ngcts,gkcts->ngkts", v, u).reshape(len(x), len(weight), tile, tile)
-            y[:, :, row:row + m, column:column + m] = np.einsum("pt,nkts,qs->nkpq", a_t, products, a_t)
+    u = _split_groups(np.einsum("ta,kcab,sb->kcts", g, weight, g, optimize=True), 0, groups)
+    tiles = np.lib.stride_tricks.sliding_window_view(grown, (tile, tile), (2, 3))[:, :, ::m, ::m]
+    v = _split_groups(np.einsum("ta,ncijab,sb->ncijts", b_t, tiles, b_t, optimize=True), 1, groups)
+    products = np.einsum("ngcijts,gkcts->ngkijts", v, u, optimize=True)
+    products = products.reshape(len(x), len(weight), *products.shape[3:])
+    y = np.einsum("pt,nkijts,qs->nkipjq", a_t, products, a_t, optimize=True)
+    y = y.reshape(len(x), len(weight), tiles_h * m, tiles_w * m)
     y = y[:, :, :windows.out[0], :windows.out[1]]
     return _from_nchw(y if bias is None else y + _wide(bias)[:, None, None], layout)
 

@@ -4,6 +4,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from problems import ConvArrays, ConvProblem
 
 from fastconv import _core, reference
@@ -87,10 +88,12 @@ def _full_gradient(problem: ConvProblem, dy: Array) -> Array:
     """dy placed so that dx is its plain correlation with the flipped weights, without padding."""
     placed = np.zeros((*dy.shape[:2], problem.h + 2, problem.w + 2))
     rows, columns = (2 - problem.padding[0][0], 2 - problem.padding[1][0])
-    for i in range(dy.shape[2]):
-        for j in range(dy.shape[3]):
-            if 0 <= i + rows < placed.shape[2] and 0 <= j + columns < placed.shape[3]:
-                placed[:, :, i + rows, j + columns] = dy[:, :, i, j]
+    inside = [
+        slice(max(0, -first), max(0, min(size, extent - first)))
+        for first, size, extent in zip((rows, columns), dy.shape[2:], placed.shape[2:], strict=True)
+    ]
+    to = [slice(first + s.start, first + s.stop) for first, s in zip((rows, columns), inside, strict=True)]
+    placed[:, :, to[0], to[1]] = dy[:, :, inside[0], inside[1]]
     return placed
 
 
@@ -104,12 +107,10 @@ def _abs_weight_gradient(problem: ConvProblem, x: Array, dy: Array, m: int) -> A
     grown[:, :, top : top + inside.shape[2], left : left + inside.shape[3]] = inside
     gradient = np.zeros((problem.n, problem.cout, high * m, wide * m))
     gradient[:, :, : dy.shape[2], : dy.shape[3]] = np.abs(dy)
-    sums: Array = np.zeros((problem.cout, problem.cin, m + 2, m + 2))
-    for i in range(0, high * m, m):
-        for j in range(0, wide * m, m):
-            v = np.einsum("ta,ncab,sb->ncts", b_t, grown[:, :, i : i + m + 2, j : j + m + 2], b_t)
-            d = np.einsum("at,nkab,bs->nkts", a_t, gradient[:, :, i : i + m, j : j + m], a_t)
-            sums += np.einsum("ncts,nkts->kcts", v, d)
+    tiles = sliding_window_view(grown, (m + 2, m + 2), (2, 3))[:, :, ::m, ::m]
+    v = np.einsum("ta,ncijab,sb->ncijts", b_t, tiles, b_t, optimize=True)
+    d = np.einsum("at,nkiajb,bs->nkijts", a_t, gradient.reshape(*gradient.shape[:2], high, m, wide, m), a_t, optimize=True)
+    sums = np.einsum("ncijts,nkijts->kcts", v, d, optimize=True)
     return np.einsum("ta,kcts,sb->kcab", g, sums, g)
 
 
