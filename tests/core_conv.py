@@ -69,16 +69,15 @@ def unit(dtype: Any) -> float:
     return 2.0**-24 if dtype == np.float32 else 2.0**-53
 
 
-def summation_bound(problem: ConvProblem, arrays: ConvArrays) -> Results:
-    """gamma_(n+1) * S, and for float64 once more for the float64 oracle itself."""
-    dtype = arrays.x.dtype
+def summation_bound(problem: ConvProblem, sums: Results, dtype: Any) -> Results:
+    """gamma_(n+1) * S, and for float64 once more for the float64 oracle itself; sums are the `magnitudes`."""
     u, tiny = unit(dtype), float(np.finfo(dtype).smallest_subnormal)
     factor = 1 if dtype == np.float32 else 2
 
     def bound(n: int, s: Array) -> Array:
         return factor * (n + 1) * u / (1 - (n + 1) * u) * s + n * tiny
 
-    return Results(*(bound(n, s) for n, s in zip(terms(problem), magnitudes(problem, arrays), strict=True)))
+    return Results(*(bound(n, s) for n, s in zip(terms(problem), sums, strict=True)))
 
 
 # ---- Winograd: W, the abs-Winograd sums ------------------------------------------------------------------
@@ -109,27 +108,29 @@ def _abs_weight_gradient(problem: ConvProblem, x: Array, dy: Array, m: int) -> A
     gradient[:, :, : dy.shape[2], : dy.shape[3]] = np.abs(dy)
     tiles = sliding_window_view(grown, (m + 2, m + 2), (2, 3))[:, :, ::m, ::m]
     v = np.einsum("ta,ncijab,sb->ncijts", b_t, tiles, b_t, optimize=True)
-    d = np.einsum("at,nkiajb,bs->nkijts", a_t, gradient.reshape(*gradient.shape[:2], high, m, wide, m), a_t, optimize=True)
+    cut = gradient.reshape(*gradient.shape[:2], high, m, wide, m)
+    d = np.einsum("at,nkiajb,bs->nkijts", a_t, cut, a_t, optimize=True)
     sums = np.einsum("ncijts,nkijts->kcts", v, d, optimize=True)
     return np.einsum("ta,kcts,sb->kcab", g, sums, g)
 
 
-def winograd_bound(problem: ConvProblem, arrays: ConvArrays, m: int) -> Results:
-    """(C + 12) u W for m = 2, (C + 32) u W for m = 4; dw: (tiles + 48) u W; db as by summation."""
+def winograd_magnitudes(problem: ConvProblem, arrays: ConvArrays, m: int) -> Results:
+    """W of every result; S of db, which is a plain sum."""
     x, weight, bias, dy = arrays
-    matrices, u, extra = reference.winograd_matrices(m), unit(x.dtype), {2: 12, 4: 32}[m]
-    factor = 1 if x.dtype == np.float32 else 2
-    y = reference.winograd_abs(x, weight, bias, problem.padding, matrices=matrices)
+    matrices = reference.winograd_matrices(m)
     flipped = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    dx = reference.winograd_abs(_full_gradient(problem, dy), flipped, matrices=matrices)
+    return Results(
+        reference.winograd_abs(x, weight, bias, problem.padding, matrices=matrices),
+        reference.winograd_abs(_full_gradient(problem, dy), flipped, matrices=matrices),
+        _abs_weight_gradient(problem, x, dy, m),
+        np.abs(dy).sum(axis=(0, 2, 3), dtype=np.float64),
+    )
+
+
+def winograd_bound(problem: ConvProblem, sums: Results, dtype: Any, m: int) -> Results:
+    """(C + 12) u W for m = 2, (C + 32) u W for m = 4; dw: (tiles + 48) u W; db as by summation."""
+    u, extra = unit(dtype) * (1 if dtype == np.float32 else 2), {2: 12, 4: 32}[m]
     tiles = problem.n * int(np.prod([-(-n // m) for n in problem.output_size]))
-    dw = _abs_weight_gradient(problem, x, dy, m)
-    db = summation_bound(problem, arrays).db
-    u *= factor
-    return Results((problem.cin + extra) * u * y, (problem.cout + extra) * u * dx, (tiles + 48) * u * dw, db)
-
-
-def bound(problem: ConvProblem, arrays: ConvArrays, algorithm: str) -> Results:
-    if algorithm in WINOGRAD:
-        return winograd_bound(problem, arrays, int(algorithm[-1]))
-    return summation_bound(problem, arrays)
+    db = summation_bound(problem, sums, dtype).db
+    y, dx = (problem.cin + extra) * u * sums.y, (problem.cout + extra) * u * sums.dx
+    return Results(y, dx, (tiles + 48) * u * sums.dw, db)

@@ -9,7 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from core_conv import PLAIN, WINOGRAD, Results, bound, expected, plan, run, unit
+from core_conv import (
+    PLAIN,
+    WINOGRAD,
+    Results,
+    expected,
+    magnitudes,
+    plan,
+    run,
+    summation_bound,
+    unit,
+    winograd_bound,
+    winograd_magnitudes,
+)
 from problems import ConvArrays, ConvProblem, integer_arrays, normal_arrays, random_conv
 
 from fastconv import _core, reference
@@ -78,9 +90,10 @@ def test_random_problems_stay_inside_the_hard_bounds(seed):
         problem = random_conv(rng, 300_000)
         drawn = normal_arrays(problem, rng, np.float32)
         exact, layout = expected(problem, drawn), str(rng.choice(["NCHW", "NHWC"]))
+        sums = magnitudes(problem, drawn)
         for dtype in DTYPES:
             arrays = cast(drawn, dtype)
-            bounds = bound(problem, arrays, "direct")
+            bounds = summation_bound(problem, sums, np.dtype(dtype))
             for algorithm in PLAIN:
                 results = to_nchw(run(problem, in_layout(arrays, layout), algorithm, layout), layout)
                 assert_within(results, exact, bounds, (algorithm, dtype.__name__, layout, problem))
@@ -93,11 +106,13 @@ def test_random_winograd_problems_stay_inside_the_hard_bounds(seed):
         problem = winograd_problem(rng)
         drawn = normal_arrays(problem, rng, np.float32)
         exact, layout = expected(problem, drawn), str(rng.choice(["NCHW", "NHWC"]))
-        for dtype in DTYPES:
-            arrays = cast(drawn, dtype)
-            for algorithm in WINOGRAD:
-                results = to_nchw(run(problem, in_layout(arrays, layout), algorithm, layout), layout)
-                limit = bound(problem, arrays, algorithm)
+        for algorithm in WINOGRAD:
+            m = int(algorithm[-1])
+            sums = winograd_magnitudes(problem, drawn, m)
+            for dtype in DTYPES:
+                arrays = in_layout(cast(drawn, dtype), layout)
+                results = to_nchw(run(problem, arrays, algorithm, layout), layout)
+                limit = winograd_bound(problem, sums, np.dtype(dtype), m)
                 assert_within(results, exact, limit, (algorithm, dtype.__name__, layout, problem))
 
 
@@ -284,15 +299,9 @@ def test_gradients_of_many_positive_terms_stay_accurate(algorithm):
     shapes = problem.x_shape(), problem.weight_shape, (16,), problem.output_shape()
     arrays = ConvArrays(*(rng.random(shape, np.float32) for shape in shapes))
     results, exact = run(problem, arrays, algorithm), expected(problem, arrays)
-    scale = exact.dw if algorithm in PLAIN else _winograd_scale(problem, arrays, algorithm)
+    scale = exact.dw if algorithm in PLAIN else winograd_magnitudes(problem, arrays, int(algorithm[-1])).dw
     assert np.max(np.abs(results.dw - exact.dw) / (unit(np.float32) * scale)) <= 16
     assert np.max(np.abs(results.db - exact.db) / (unit(np.float32) * exact.db)) <= 16
-
-
-def _winograd_scale(problem: ConvProblem, arrays: ConvArrays, algorithm: str) -> np.ndarray:
-    m = int(algorithm[-1])
-    tiles = problem.n * int(np.prod([-(-n // m) for n in problem.output_size]))
-    return bound(problem, arrays, algorithm).dw / ((tiles + 48) * unit(np.float32))
 
 
 @pytest.mark.parametrize(("algorithm", "most"), [("direct", 8), ("im2col", 8)])
