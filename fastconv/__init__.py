@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from fastconv import _config, nn, ops, optim
 from fastconv._config import cpu_info, get_num_threads, set_isa, set_num_threads, show_config
 from fastconv.autograd import Tensor, no_grad, tensor
+from fastconv.caches import cache_clear, cache_info
 from fastconv.errors import DataError, ShapeError, WeightsError
 from fastconv.ops import algorithm
 from fastconv.random import manual_seed
@@ -60,6 +61,8 @@ __all__ = [
     "Tensor",
     "WeightsError",
     "algorithm",
+    "cache_clear",
+    "cache_info",
     "cpu_info",
     "explain",
     "get_num_threads",

@@ -27,11 +27,18 @@ class Blocked:
         """(N, C, spatial...)."""
     @property
     def dtype(self) -> Any: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def size(self) -> int: ...
     def plain(self) -> Array:
         """The same images as an array (N, C, spatial...)."""
 
 def block(x: Array, channels_last: bool = False) -> Blocked:
     """An array (N, C, spatial...), or with the channels last, in the native layout."""
+
+def empty_blocked(shape: tuple[int, ...], dtype: Any) -> Blocked:
+    """Uninitialised images (N, C, spatial...) in the native layout; C is a multiple of 16."""
 
 Images = Array | Blocked
 
@@ -69,8 +76,15 @@ class ConvPlan:
         """Scratch memory of one thread."""
     @property
     def packed_bytes(self) -> int: ...
-    def pack(self, weight: Array, bias: Array | None = None) -> PackedWeights:
-        """Weights (copied) and bias in the order this plan's kernels read."""
+    @property
+    def packing(self) -> tuple[Any, ...]:
+        """A key that is equal for plans which the same packed weights serve."""
+    def pack(self, weight: Array, bias: Array | None = None, copy: bool = True) -> PackedWeights:
+        """Weights and bias in the order this plan's kernels read.
+
+        Winograd reads the weights themselves, too, where an output is not finite: without a copy they must stay as
+        they are.
+        """
     def forward(
         self, x: Images, weight: Array | PackedWeights, bias: Array | None, out: Images, channels_last: bool
     ) -> None:
@@ -93,7 +107,7 @@ class PackedWeights:
     @property
     def nbytes(self) -> int: ...
 
-def sum_channels(grad_output: Array, out: Array, channels_last: bool) -> None:
+def sum_channels(grad_output: Images, out: Array, channels_last: bool) -> None:
     """out[k] = sum of grad_output over every axis but the channels: the gradient of a bias."""
 
 @final
@@ -122,6 +136,12 @@ def scatter_planes(grad_output: Array, indices: Array, out: Array, channels_last
 
     Returns False, with out untouched, if an index lies outside its plane.
     """
+
+def scratch_bytes() -> int:
+    """Memory that is kept for the scratch buffers of later calls."""
+
+def free_scratch() -> None:
+    """Give it back to the system."""
 
 def isa() -> str:
     """Name of the active instruction-set level."""

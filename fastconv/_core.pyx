@@ -4,7 +4,7 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 import os
 import threading
@@ -72,29 +72,39 @@ cdef int check(fc_status status) except -1:
 # ---- Scratch memory: kept for the next call, because fresh pages cost more than small convolutions ------------------
 
 cdef size_t KEEP_BYTES = 64 << 20
+cdef enum:
+    KEEP_PIECES = 64
+
+cdef struct Piece:
+    void *memory
+    size_t bytes
+
+cdef Piece kept[KEEP_PIECES]    # the oldest first; the lock is the GIL
+cdef int kept_pieces = 0
 cdef size_t kept_bytes = 0
-cdef list kept = []
 
 
 cdef class Scratch:
+    """Memory that goes back to `kept` with the last reference to it."""
     cdef void *memory
     cdef size_t bytes
 
     def __dealloc__(self):
-        fc_free(self.memory)
+        if self.memory != NULL:
+            keep(self.memory, self.bytes)
 
 
 cdef Scratch borrow(size_t bytes):
-    global kept_bytes
-    cdef Scratch scratch
-    cdef Py_ssize_t i
-    for i in range(len(kept) - 1, -1, -1):
-        scratch = <Scratch>kept[i]
-        if scratch.bytes >= bytes:
-            del kept[i]
-            kept_bytes -= scratch.bytes
-            return scratch
-    scratch = Scratch.__new__(Scratch)
+    cdef Scratch scratch = Scratch.__new__(Scratch)
+    cdef int i, best = -1
+    for i in range(kept_pieces):
+        # a much larger piece is left for those who need it
+        if bytes <= kept[i].bytes and kept[i].bytes // 4 <= bytes and (best < 0 or kept[i].bytes < kept[best].bytes):
+            best = i
+    if best >= 0:
+        scratch.bytes = kept[best].bytes
+        scratch.memory = take(best)
+        return scratch
     scratch.bytes = bytes
     scratch.memory = fc_alloc(bytes)
     if scratch.memory == NULL:
@@ -102,13 +112,35 @@ cdef Scratch borrow(size_t bytes):
     return scratch
 
 
-cdef void give_back(Scratch scratch):
-    global kept_bytes
-    while kept and kept_bytes + scratch.bytes > KEEP_BYTES:
-        kept_bytes -= (<Scratch>kept.pop(0)).bytes
-    if scratch.bytes <= KEEP_BYTES:
-        kept.append(scratch)
-        kept_bytes += scratch.bytes
+cdef void *take(int i) noexcept:
+    global kept_pieces, kept_bytes
+    cdef void *memory = kept[i].memory
+    kept_bytes -= kept[i].bytes
+    kept_pieces -= 1
+    memmove(&kept[i], &kept[i + 1], (kept_pieces - i) * sizeof(Piece))
+    return memory
+
+
+cdef void keep(void *memory, size_t bytes) noexcept:
+    global kept_pieces, kept_bytes
+    if bytes > KEEP_BYTES:
+        fc_free(memory)
+        return
+    while kept_pieces == KEEP_PIECES or kept_bytes + bytes > KEEP_BYTES:
+        fc_free(take(0))
+    kept[kept_pieces].memory = memory
+    kept[kept_pieces].bytes = bytes
+    kept_pieces += 1
+    kept_bytes += bytes
+
+
+def scratch_bytes():
+    return kept_bytes
+
+
+def free_scratch():
+    while kept_pieces:
+        fc_free(take(0))
 
 
 # ---- Arrays to tensors ----------------------------------------------------------------------------------------------
@@ -133,28 +165,35 @@ cdef View hold(object array, int flags):
 
 cdef class Blocked:
     """Images in the native layout, (N, C / 16, spatial..., 16), C-contiguous; C is a multiple of 16."""
-    cdef readonly object array
+    cdef readonly object array, dtype
+    cdef readonly tuple shape
 
     def __init__(self, array):
         if array.ndim < 4 or array.shape[array.ndim - 1] != BLOCK or not array.flags.c_contiguous:
             raise ValueError(f"array: got shape {array.shape}, expected (N, C / 16, spatial..., 16), C-contiguous")
         self.array = array
+        self.dtype = array.dtype
+        self.shape = (array.shape[0], array.shape[1] * BLOCK, *array.shape[2:array.ndim - 1])
 
     @property
-    def shape(self):
-        """(N, C, spatial...)."""
-        n, blocks, *space, _ = self.array.shape
-        return (n, blocks * BLOCK, *space)
+    def ndim(self):
+        return len(self.shape)
 
     @property
-    def dtype(self):
-        return self.array.dtype
+    def size(self):
+        return self.array.size
 
     def plain(self):
         """The same images as an array (N, C, spatial...)."""
-        out = np.empty(self.shape, self.array.dtype)
+        out = np.empty(self.shape, self.dtype)
         reorder(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(self.array, PyBUF_STRIDES), False, False)
         return out
+
+
+def empty_blocked(tuple shape, dtype):
+    """Uninitialised images (N, C, spatial...) in the native layout; C is a multiple of 16."""
+    n, channels, *space = shape
+    return Blocked(np.empty((n, channels // BLOCK, *space, BLOCK), dtype))
 
 
 def block(x, bint channels_last=False):
@@ -162,9 +201,9 @@ def block(x, bint channels_last=False):
     n, channels, *space = (x.shape[0], x.shape[x.ndim - 1], *x.shape[1:x.ndim - 1]) if channels_last else x.shape
     if channels % BLOCK:
         raise ValueError(f"x: got {channels} channels, expected a multiple of {BLOCK}")
-    out = np.empty((n, channels // BLOCK, *space, BLOCK), x.dtype)
-    reorder(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), channels_last, True)
-    return Blocked(out)
+    out = empty_blocked((n, channels, *space), x.dtype)
+    reorder(hold(x, PyBUF_STRIDES), hold(out.array, PyBUF_STRIDES | PyBUF_WRITABLE), channels_last, True)
+    return out
 
 
 cdef int reorder(View plain, View blocked, bint channels_last, bint to_blocked) except -1:
@@ -203,12 +242,18 @@ cdef int item_bytes(fc_dtype dtype) noexcept:
 cdef int64_t extents(View view, bint channels_last, int64_t *space) noexcept:
     """Fills the three spatial extents, 1 for the axes the array has not; returns the number of its elements."""
     cdef Py_buffer *b = &view.buffer
-    cdef int spatial = b.ndim - 2, axis
-    cdef int64_t elements = b.shape[0] * b.shape[b.ndim - 1 if channels_last else 1]
+    cdef int spatial = b.ndim - (3 if view.blocked else 2), axis, first = 1 if channels_last and not view.blocked else 2
+    cdef int64_t elements = b.shape[0] * channels_of(view, channels_last)
     for axis in range(3):
-        space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + (1 if channels_last else 2)]
+        space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + first]
         elements *= space[axis]
     return elements
+
+
+cdef int64_t channels_of(View view, bint channels_last) noexcept:
+    if view.blocked:
+        return view.buffer.shape[1] * BLOCK
+    return view.buffer.shape[view.buffer.ndim - 1 if channels_last else 1]
 
 
 cdef int expect(View view, str name, int itemsize, int64_t batch, int64_t channels, const int64_t *space,
@@ -303,11 +348,18 @@ cdef class ConvPlan:
     def packed_bytes(self):
         return self.plan.packed
 
-    def pack(self, weight, bias=None):
+    @property
+    def packing(self):
+        """A key that is equal for plans which the same packed weights serve."""
+        cdef fc_conv *p = &self.plan.problem
+        return (<size_t>self.plan.algorithm, <size_t>self.plan.kernels, <int>self.plan.pass_, p.groups, p.in_channels,
+                p.out_channels, triple(p.kernel), triple(p.stride), triple(p.dilation))
+
+    def pack(self, weight, bias=None, bint copy=True):
         """Weights in this plan's order, for any plan that packs alike."""
         cdef PackedWeights packed = PackedWeights.__new__(PackedWeights)
         packed.plan = self.plan
-        packed.weight = np.array(weight, order="C", copy=True)
+        packed.weight = np.array(weight, order="C", copy=True) if copy else weight
         packed.memory = borrow(self.plan.packed if self.plan.packed else 64)
         cdef View w = hold(packed.weight, PyBUF_C_CONTIGUOUS)
         if bias is not None:
@@ -364,7 +416,6 @@ cdef class ConvPlan:
         cdef fc_status status
         with nogil:
             status = fc_conv_run(&self.plan, &data)
-        give_back(scratch)
         return check(status)
 
     cdef int run_with(self, View x, View y, weight, bias, bint channels_last) except -1:
@@ -382,10 +433,7 @@ cdef class ConvPlan:
         if self.plan.packed:
             packed = borrow(self.plan.packed)
             self.fill(packed, w, b)
-        self.run(x, y, w, packed, b, channels_last)
-        if packed is not None:
-            give_back(packed)
-        return 0
+        return self.run(x, y, w, packed, b, channels_last)
 
     def forward(self, x, weight, bias, out, bint channels_last):
         self.run_with(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), weight, bias, channels_last)
@@ -402,7 +450,7 @@ cdef class PackedWeights:
     cdef fc_conv_plan plan
     cdef Scratch memory
     cdef View bias
-    cdef object weight    # a copy: later changes of the original do not show
+    cdef object weight    # Winograd reads it where an output is not finite
 
     def __init__(self):
         raise TypeError("PackedWeights are made by ConvPlan.pack")
@@ -451,13 +499,12 @@ def sum_channels(grad_output, out, bint channels_last):
     cdef fc_dtype dtype = FC_F32 if t.buffer.itemsize == 4 else FC_F64
     cdef int64_t space[3]
     cdef int64_t elements = extents(t, channels_last, space)
-    cdef int64_t batch = t.buffer.shape[0], channels = t.buffer.shape[t.buffer.ndim - 1 if channels_last else 1]
+    cdef int64_t batch = t.buffer.shape[0], channels = channels_of(t, channels_last)
     cdef int threads = fc_threads_for(1e-9 * elements, num_threads)
     cdef Scratch scratch = borrow(<size_t>threads * fc_sum_workspace(dtype))
     cdef fc_status status
     with nogil:
         status = fc_sum_channels(dtype, batch, channels, space, &y, sums.buffer.buf, scratch.memory, threads)
-    give_back(scratch)
     check(status)
 
 
@@ -512,7 +559,6 @@ cdef class PoolPlan:
         cdef fc_status status
         with nogil:
             status = fc_avg_pool_backward(&self.plan, &data) if backward else fc_pool_run(&self.plan, &data)
-        give_back(scratch)
         return check(status)
 
     def forward(self, x, out, indices, bint channels_last):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
 
 import numpy as np
 
+from fastconv._core import Blocked
 from fastconv.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -48,17 +49,22 @@ class Tensor:
     _version = 0
 
     def __init__(self, value: Array, requires_grad: bool = False) -> None:
-        self._value = _plain_array(value, "value")
+        self._value: Array | Blocked = _plain_array(value, "value")
         self._node: Function | None = None
         self._grad: Tensor | None = None
         self._requires_grad = False
         self.requires_grad = requires_grad
 
-    # -- The value: everything below and outside reads it through numpy().
+    # -- The value. Between native operations it stays in their layout; everybody else reads it through numpy().
 
     def numpy(self) -> Array:
         """The value, not a copy. It is read-only where writing would falsify a gradient still to come."""
-        return self._value
+        value = self._value
+        if isinstance(value, Blocked):
+            value = value.plain()
+            value.flags.writeable = self._node is None
+            self._value = value
+        return value
 
     @property
     def data(self) -> Array:
@@ -67,8 +73,7 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        shape: tuple[int, ...] = self._value.shape
-        return shape
+        return self._value.shape
 
     @property
     def ndim(self) -> int:
@@ -400,7 +405,7 @@ def as_tensor(value: Tensor | Array, name: str = "input") -> Tensor:
     return value if isinstance(value, Tensor) else Tensor(_plain_array(value, name))
 
 
-def result(value: Array, node: Function | None) -> Tensor:
+def result(value: Array | Blocked, node: Function | None) -> Tensor:
     """What an operation made, without the checks of the constructor; recorded where ``node`` is given."""
     made = Tensor.__new__(Tensor)
     made._value = value

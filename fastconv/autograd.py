@@ -24,15 +24,19 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
 from typing import Any, Self
 
 import numpy as np
 
+from fastconv._core import Blocked, block
+
 __all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
 
 Array = np.ndarray[Any, Any]
+#: What a tensor holds: an array, or images in the layout in which the native kernels compute.
+Value = Array | Blocked
 
 
 # ---- Grad mode -------------------------------------------------------------------------------------------
@@ -40,9 +44,25 @@ Array = np.ndarray[Any, Any]
 
 class _Mode(threading.local):
     enabled = True
+    native = True
 
 
 _mode = _Mode()
+
+
+def wants_native() -> bool:
+    """Whether a result may be in the native layout: not where it is all that will be made of the input."""
+    return _mode.native
+
+
+@contextmanager
+def plain_results() -> Iterator[None]:
+    """Arrays only, in this thread."""
+    outer, _mode.native = _mode.native, False
+    try:
+        yield
+    finally:
+        _mode.native = outer
 
 
 def is_grad_enabled() -> bool:
@@ -111,6 +131,10 @@ class Function:
     ``self.needs`` is false. A single input needs no tuple. It may return ``grad`` itself or a view of it, but
     never a saved array, and changes neither.
 
+    With ``native = True`` inputs may also be images in the native layout (``_core.Blocked``), and so may be the
+    result and the gradients that backward returns; the gradient it is given has the layout of the result. All
+    others are given plain arrays.
+
     Options go to ``__init__``; calling the instance runs and records it. An instance is called once.
 
     >>> class Square(Function):
@@ -128,6 +152,7 @@ class Function:
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
+    native = False
     needs: tuple[bool, ...] = ()
     inputs: tuple[Tensor | None, ...] = ()
     retainer: weakref.ref[Tensor] | None = None
@@ -135,6 +160,7 @@ class Function:
     _versions: Sequence[tuple[Tensor, int]] = ()
     _serial: int = -1
     _used = False
+    _blocked = False
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays for backward."""
@@ -151,14 +177,22 @@ class Function:
             self.needs = tuple([t is not None and t._requires_grad for t in tensors])
         else:
             self.needs = (False,) * len(tensors)
-        arrays = [None if t is None else t.numpy() for t in tensors]
-        value = np.asarray(self.forward(*arrays))
+        arrays: list[Value | None]
+        if self.native:
+            arrays = [None if t is None else t._value for t in tensors]
+        else:
+            arrays = [None if t is None else t.numpy() for t in tensors]
+        value: Value = self.forward(*arrays)
+        self._blocked = type(value) is Blocked
+        if not self._blocked:
+            value = np.asarray(value)
         if True not in self.needs:
             self._saved = ()
             return result(value, None)
-        if True in [value is a for a in arrays]:
-            value = value.view()
-        value.flags.writeable = False
+        if not isinstance(value, Blocked):
+            if True in [value is a for a in arrays]:
+                value = value.view()
+            value.flags.writeable = False
         self.inputs = tuple(tensors)
         self._serial = next(_serial)
         # Only a value that backward will read must stay as it is: a bias, say, may change.
@@ -188,9 +222,9 @@ class Function:
         self._saved = self.inputs = self._versions = ()
         self._used = True
 
-    def gradients(self, grad: Array) -> list[Array | None]:
+    def gradients(self, grad: Value) -> list[Value | None]:
         """backward(grad), checked, with None for every input that needs none."""
-        result = self.backward(grad)
+        result = self.backward(in_layout(grad, self._blocked))
         if not isinstance(result, tuple):
             result = (result,)
         if len(result) != len(self.inputs):
@@ -201,14 +235,33 @@ class Function:
             for g, need, t in zip(result, self.needs, self.inputs, strict=True)
         ]
 
-    def _checked(self, grad: Any, target: Tensor) -> Array:
-        array = np.asarray(grad)
+    def _checked(self, grad: Any, target: Tensor) -> Value:
+        array: Value = grad if type(grad) is Blocked else np.asarray(grad)
         if array.shape != target.shape or array.dtype != target.dtype:
             raise RuntimeError(
                 f"{type(self).__name__}.backward returned {array.dtype} {array.shape} "
                 f"for an input of {target.dtype} {target.shape}"
             )
         return array
+
+
+def in_layout(value: Value, blocked: bool) -> Value:
+    """The same images in the native layout, or as an array."""
+    if isinstance(value, Blocked):
+        return value if blocked else value.plain()
+    return block(value) if blocked else value
+
+
+def plain(value: Value) -> Array:
+    """An array of the same images."""
+    return value.plain() if isinstance(value, Blocked) else value
+
+
+def _sum(a: Value, b: Value) -> Value:
+    """a + b, in the layout of a."""
+    if isinstance(a, Blocked):
+        return Blocked(a.array + in_layout(b, True).array)  # type: ignore[union-attr]
+    return np.asarray(a + plain(b))
 
 
 def _recorded(root: Tensor) -> list[Function]:
@@ -233,36 +286,39 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
         _receive(root, gradient.copy())
         return
     # What has arrived so far, by the operation that made the tensor, or by the leaf itself.
-    arrived: dict[Function | Tensor, Array] = {root._node: gradient}
+    arrived: dict[Function | Tensor, Value] = {root._node: gradient}
     retained: list[tuple[Tensor, Array]] = []
     for node in nodes:
         grad = arrived.pop(node, None)
         if grad is not None:
             keeper = None if node.retainer is None else node.retainer()
             if keeper is not None:
-                retained.append((keeper, grad.copy()))
+                retained.append((keeper, np.array(plain(grad))))
             _pass_on(node, grad, arrived)
         if not retain_graph:
             node.free()
     for leaf, grad in arrived.items():
         assert isinstance(leaf, Tensor)
-        _receive(leaf, grad)
+        _receive(leaf, plain(grad))
     for keeper, grad in retained:
         _receive(keeper, grad)
 
 
-def _pass_on(node: Function, grad: Array, arrived: dict[Function | Tensor, Array]) -> None:
+def _pass_on(node: Function, grad: Value, arrived: dict[Function | Tensor, Value]) -> None:
     gradients = node.gradients(grad)
     for i, (source, mine) in enumerate(zip(node.inputs, gradients, strict=True)):
         if mine is None or source is None:
             continue
         key = source._node or source
-        shared = mine is grad or mine.base is not None or any(mine is g for g in gradients[:i])
         if key in arrived:
-            arrived[key] = np.asarray(arrived[key] + mine)
-        else:
+            arrived[key] = _sum(arrived[key], mine)
+        elif key is source:
             # A leaf keeps its gradient, so it must not share memory with another's.
-            arrived[key] = mine.copy() if shared and key is source else mine
+            array = plain(mine)
+            shared = mine is grad or array.base is not None or any(mine is g for g in gradients[:i])
+            arrived[key] = array.copy() if shared else array
+        else:
+            arrived[key] = mine
 
 
 def _receive(target: Tensor, grad: Array) -> None:

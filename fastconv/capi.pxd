@@ -31,6 +31,9 @@ cdef extern from "fastconv.h" nogil:
         int64_t input "in"[3]
     ctypedef struct fc_conv_plan:
         fc_conv problem
+        fc_pass pass_ "pass"
+        const void *algorithm
+        const void *kernels
         size_t workspace, packed
         double seconds
         const char *reason

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fastconv import ops
+from fastconv._core import Blocked
 from fastconv._tensor import Array, Dims, Tensor, as_tensor
-from fastconv.autograd import Function
+from fastconv.autograd import Function, Value, plain
 
 Axes = tuple[int, ...] | None
 
@@ -91,11 +92,17 @@ def _common_dtype(a: np.dtype[Any], b: np.dtype[Any], needs_float: bool) -> np.d
 class Add(Function):
     """y = a + b."""
 
-    def forward(self, a: Array, b: Array) -> Array:
-        self.shapes = a.shape, b.shape
-        return np.add(a, b)
+    native = True
 
-    def backward(self, grad: Array) -> tuple[Array, Array]:
+    def forward(self, a: Value, b: Value) -> Value:
+        self.shapes = a.shape, b.shape
+        if isinstance(a, Blocked) and isinstance(b, Blocked) and a.shape == b.shape:
+            return Blocked(np.add(a.array, b.array))
+        return np.add(plain(a), plain(b))
+
+    def backward(self, grad: Value) -> tuple[Value, Value]:
+        if isinstance(grad, Blocked):
+            return grad, grad
         return unbroadcast(grad, self.shapes[0]), unbroadcast(grad, self.shapes[1])
 
 
@@ -240,14 +247,19 @@ class Log(Function):
 class ReLU(Function):
     """y = max(x, 0), NaN where x is; dx = g where not y <= 0."""
 
-    def forward(self, x: Array) -> Array:
-        y: Array = np.maximum(x, x.dtype.type(0))
-        self.save(y)
-        return y
+    native = True
 
-    def backward(self, grad: Array) -> Array:
+    def forward(self, x: Value) -> Value:
+        a = x.array if isinstance(x, Blocked) else x
+        y: Array = np.maximum(a, a.dtype.type(0))
+        self.save(y)
+        return Blocked(y) if a is not x else y
+
+    def backward(self, grad: Value) -> Value:
         (y,) = self.saved
-        return np.where(y <= 0, grad.dtype.type(0), grad)
+        g = grad.array if isinstance(grad, Blocked) else grad
+        dx: Array = np.where(y <= 0, g.dtype.type(0), g)
+        return Blocked(dx) if g is not grad else dx
 
 
 class Sigmoid(Function):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from fastconv.autograd import Tensor, no_grad
+from fastconv.nn import Parameter
 
 
 def check_gradients(
@@ -43,10 +43,17 @@ def check_gradients(
 
 def _shifted(leaf: Tensor, index: tuple[int, ...], by: float, loss: Callable[[], float]) -> float:
     """The loss with one element moved, which is then moved back."""
-    writable: Any = leaf._store if hasattr(leaf, "_store") else leaf._value
-    before = writable[index]
-    writable[index] = before + by
+    before = leaf.numpy()[index]
+    _set(leaf, index, before + by)
     try:
         return loss()
     finally:
-        writable[index] = before
+        _set(leaf, index, before)
+
+
+def _set(leaf: Tensor, index: tuple[int, ...], value: float) -> None:
+    if isinstance(leaf, Parameter):
+        with leaf.writable() as array:
+            array[index] = value
+    else:
+        leaf.numpy()[index] = value

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import ops
-from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv.autograd import Function, Tensor, as_tensor, wants_native
 from fastconv.nn._common import Array, IntOrPair, Pair, count, float_type, on_batch
 from fastconv.nn.init import reset_weight_and_bias
 from fastconv.nn.module import Module
@@ -16,25 +15,31 @@ from fastconv.nn.parameter import Parameter
 from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
 from fastconv.ops._shapes import PADDING_WORDS
-from fastconv.ops.conv import PADDING_MODES
+from fastconv.ops.conv import PADDING_MODES, Images, layer_backward, layer_forward
 
 Padding = int | str | Pair | tuple[Pair, Pair]
 
 
 class Convolution(Function):
-    """ops.conv2d with ops.conv2d_backward."""
+    """ops.conv2d with ops.conv2d_backward. The weights are packed once per version of `parameters`, if given."""
 
-    def __init__(self, *geometry: Any, **options: Any) -> None:
-        self.geometry, self.options = geometry, options
+    native = True
 
-    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+    def __init__(
+        self, geometry: tuple[Any, Any, Any, Any], padding_mode: str, algorithm: str,
+        parameters: tuple[Parameter, Parameter | None] | None = None,
+    ) -> None:
+        self.problem = geometry, padding_mode, algorithm
+        self.parameters = parameters
+
+    def forward(self, x: Images, weight: Array, bias: Array | None) -> Images:
         self.save(x, weight)
-        return ops.conv2d(x, weight, bias, *self.geometry, **self.options)
+        return layer_forward(x, weight, bias, *self.problem, self.parameters, wants_native())
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+    def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight = self.saved
         needs = self.needs[0], self.needs[1], self.needs[2]
-        return ops.conv2d_backward(grad, x, weight, *self.geometry, needs=needs, **self.options)
+        return layer_backward(grad, x, weight, *self.problem, needs, self.parameters)
 
 
 def conv2d(
@@ -48,7 +53,10 @@ def conv2d(
     >>> conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))).tolist()
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
-    run = Convolution(stride, padding, dilation, groups, padding_mode=padding_mode, algorithm=algorithm)
+    parameters = None
+    if isinstance(weight, Parameter) and (bias is None or isinstance(bias, Parameter)):
+        parameters = weight, bias
+    run = Convolution((stride, padding, dilation, groups), padding_mode, algorithm, parameters)
     return on_batch(as_tensor(input), lambda x: run(x, weight, bias))
 
 

@@ -7,25 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import ops
 from fastconv.autograd import Function, Tensor, as_tensor
 from fastconv.nn._common import Array, count, float_type
 from fastconv.nn.init import reset_weight_and_bias
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
 from fastconv.ops._check import flag
+from fastconv.ops.linear import layer_backward, layer_forward
 
 
 class MatrixProduct(Function):
-    """ops.linear with ops.linear_backward."""
+    """ops.linear with ops.linear_backward. The weights are packed once per version of `parameters`, if given."""
+
+    def __init__(self, parameters: tuple[Parameter, Parameter | None] | None = None) -> None:
+        self.parameters = parameters
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         self.save(x, weight)
-        return ops.linear(x, weight, bias)
+        return layer_forward(x, weight, bias, self.parameters)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         x, weight = self.saved
-        return ops.linear_backward(grad, x, weight, needs=(self.needs[0], self.needs[1], self.needs[2]))
+        return layer_backward(grad, x, weight, (self.needs[0], self.needs[1], self.needs[2]), self.parameters)
 
 
 def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None) -> Tensor:
@@ -36,7 +39,10 @@ def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array |
     >>> linear(np.ones((2, 3)), np.ones((1, 3))).tolist()
     [[3.0], [3.0]]
     """
-    return MatrixProduct()(as_tensor(input), weight, bias)
+    parameters = None
+    if isinstance(weight, Parameter) and (bias is None or isinstance(bias, Parameter)):
+        parameters = weight, bias
+    return MatrixProduct(parameters)(as_tensor(input), weight, bias)
 
 
 class Linear(Module):

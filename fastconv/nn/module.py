@@ -14,11 +14,12 @@ into an error:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fastconv.autograd import Tensor, as_tensor, is_grad_enabled, no_grad
+from fastconv.autograd import Tensor, as_tensor, is_grad_enabled, no_grad, plain_results
 from fastconv.nn.parameter import Parameter
 
 Array = np.ndarray[Any, Any]
@@ -91,7 +92,7 @@ class Module:
         kwargs = {name: _to_tensor(a) for name, a in kwargs.items()}
         if stay or (self.training and is_grad_enabled()):
             return self.forward(*args, **kwargs)
-        with no_grad():
+        with no_grad(), nullcontext() if self._modules else plain_results():
             return _to_array(self.forward(*args, **kwargs))
 
     # -- Attributes: parameters, buffers and modules live in their dicts, found through __getattr__.

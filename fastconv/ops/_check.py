@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from fastconv._core import Blocked
 from fastconv.errors import ShapeError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -89,7 +90,12 @@ def base_array(name: str, value: Any) -> Array:
 
 
 def float_array(name: str, value: object) -> Array:
-    """`value` as the core can read it: native float32 or float64, aligned; a copy only where it must be."""
+    """`value` as the core can read it: native float32 or float64, aligned; a copy only where it must be.
+
+    Images that are in the core's own layout already, as layers hand them on, are taken as they are.
+    """
+    if type(value) is Blocked:
+        return cast(Array, value)
     array = base_array(name, value)
     dtype = array.dtype
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):

@@ -16,11 +16,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastconv import _core
+
 #: Entries are a few hundred bytes. A network has fewer distinct calls; a stream of ever-changing image sizes
 #: starts over here, and pays for planning anyway.
 LIMIT = 1024
 
 Call = TypeVar("Call")
+
+_ndarray = np.ndarray
+_Blocked = _core.Blocked
 
 _calls: dict[Hashable, Any] = {}
 _lock = threading.RLock()
@@ -72,13 +77,19 @@ def clear() -> None:
         _calls.clear()
 
 
+def count() -> int:
+    """How many are kept."""
+    return len(_calls)
+
+
 def skip(*arguments: object) -> None:
     """In place of a pass over an empty batch that has nothing to write."""
 
 
-def write_zeros(*arguments: Any) -> None:
-    """In place of a sum over an empty batch; the last two arguments are the output and channels_last."""
-    arguments[-2].fill(0)
+def ready(array: object) -> bool:
+    """Whether the core can read these images as they are, but for a foreign byte order, which is in their dtype."""
+    kind = type(array)
+    return (kind is _ndarray and array.flags.aligned) or kind is _Blocked  # type: ignore[attr-defined]
 
 
 def exact(value: Any) -> bool:

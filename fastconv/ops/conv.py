@@ -11,7 +11,7 @@ Like every deep-learning framework, and unlike mathematics, this does not flip t
 image count as x = 0, so an infinite weight on one of them gives NaN.
 
 Each function first looks for the finished plan of an equal call (_plans.py); only where there is none do the
-checks run.
+checks run. Layers call layer_forward and layer_backward.
 """
 
 from collections.abc import Hashable
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _core
-from fastconv.ops import _plans
+from fastconv.ops import _packed, _plans
 from fastconv.ops._algorithm import ALGORITHMS, Choice, current, resolve
 from fastconv.ops._check import (
     LAYOUTS,
@@ -51,9 +51,10 @@ Needs = tuple[bool, bool, bool]
 
 PADDING_MODES = ("zeros",)
 
-_ndarray = np.ndarray
+BLOCK = 16    # channels of a block of the native layout
+
 _empty = np.empty
-_exact = _plans.exact
+_exact, _ready = _plans.exact, _plans.ready
 
 
 def conv2d(
@@ -102,35 +103,13 @@ def conv2d(
     >>> ops.conv2d(x, w, padding="same").shape
     (1, 1, 4, 4)
     """
-    call = key = None
-    if (
-        type(x) is _ndarray
-        and type(weight) is _ndarray
-        and x.flags.aligned
-        and weight.flags.aligned
-        and (bias is None or (type(bias) is _ndarray and bias.flags.aligned))
-        and (type(stride) is int or _exact(stride))
-        and (type(padding) is int or _exact(padding))
-        and (type(dilation) is int or _exact(dilation))
-        and type(groups) is int
-    ):
-        key = (
-            "conv2d", x.shape, x.dtype, weight.shape, weight.dtype,
-            None if bias is None else bias.shape, None if bias is None else bias.dtype,
-            stride, padding, dilation, groups, padding_mode, layout, algorithm, current.get(),
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        x, weight, bias, call = _check_forward(
-            key, x, weight, bias, (stride, padding, dilation, groups), padding_mode, layout, algorithm
-        )
-    run, shape, dtype, channels_last = call
-    if out is None:
-        y = _empty(shape, dtype)
-        run(x, weight, bias, y, channels_last)
-        return y
-    run(x, weight, bias, output_array(out, shape, dtype, (x, weight, bias)), channels_last)
-    return out
+    x, weight, bias, (plan, shape, dtype, channels_last) = _forward_call(
+        x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, algorithm
+    )
+    y = _empty(shape, dtype) if out is None else output_array(out, shape, dtype, (x, weight, bias))
+    if plan is not None:
+        plan.forward(x, weight, bias, y, channels_last)
+    return y if out is None else out
 
 
 def conv2d_backward(
@@ -168,14 +147,131 @@ def conv2d_backward(
     >>> dx, dw.shape, db.tolist()
     (None, (4, 3, 3, 3), [18.0, 18.0, 18.0, 18.0])
     """
-    call = key = None
+    grad_output, x, weight, (plans, shapes, dtype, channels_last, _) = _backward_call(
+        grad_output, x, weight, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs
+    )
+    dx, dw, db = (_empty(s, dtype) if n else None for s, n in zip(shapes, needs, strict=True))
+    run_backward(plans, (grad_output, x, weight), (dx, dw, db), channels_last)
+    return dx, dw, db
+
+
+# ---- as layers call it -----------------------------------------------------------------------------------
+
+Images = Array | _core.Blocked
+#: Stride, padding, dilation and groups, as in conv2d.
+Parameters = tuple[Any, Any, Any, Any]
+
+
+def layer_forward(
+    x: Images, weight: Array, bias: Array | None, geometry: Parameters, padding_mode: str, algorithm: str,
+    parameters: _packed.Parameters | None, native: bool,
+) -> Images:  # fmt: skip
+    """conv2d of images in either layout, with weights that are packed once per version of `parameters`.
+
+    native: the result may be in the native layout; it is where its channels fill whole blocks.
+    """
+    if type(x) is _core.Blocked and not _whole_blocks(weight.shape, x.shape[1]):
+        x = x.plain()
+    x, weight, bias, (plan, shape, dtype, channels_last) = _forward_call(
+        x, weight, bias, *geometry, padding_mode, "NCHW", algorithm
+    )
+    native = native and shape[1] % BLOCK == 0 and _whole_blocks(weight.shape, x.shape[1])
+    y = _core.empty_blocked(shape, dtype) if native else _empty(shape, dtype)
+    if plan is not None:
+        if parameters is None:
+            plan.forward(x, weight, bias, y, channels_last)
+        else:
+            plan.forward(x, _packed.get(plan, parameters), None, y, channels_last)
+    return y
+
+
+def layer_backward(
+    grad_output: Images, x: Images, weight: Array, geometry: Parameters, padding_mode: str, algorithm: str,
+    needs: Needs, parameters: _packed.Parameters | None,
+) -> tuple[Images | None, Array | None, Array | None]:  # fmt: skip
+    """conv2d_backward for layer_forward; dx comes in the layout of x."""
+    if type(grad_output) is _core.Blocked and not _whole_blocks(weight.shape, x.shape[1]):
+        grad_output = grad_output.plain()
+    grad_output, x, weight, (plans, shapes, dtype, channels_last, _) = _backward_call(
+        grad_output, x, weight, *geometry, padding_mode, "NCHW", algorithm, needs
+    )
+    dx: Images | None = None
+    if needs[0]:
+        dx = _core.empty_blocked(shapes[0], dtype) if type(x) is _core.Blocked else _empty(shapes[0], dtype)
+    dw = _empty(shapes[1], dtype) if needs[1] else None
+    db = _empty(shapes[2], dtype) if needs[2] else None
+    source: Any = weight
+    if needs[0] and parameters is not None and plans[0] is not None:
+        source = _packed.get(plans[0], (parameters[0], None))
+    run_backward(plans, (grad_output, x, source), (dx, dw, db), channels_last)
+    return dx, dw, db
+
+
+def _whole_blocks(weight: Shape, channels: int) -> bool:
+    """Whether no group begins within a block: what images in the native layout need."""
+    groups = channels // weight[1]
+    depthwise = weight[1] == 1 and weight[0] == groups
+    return groups == 1 or depthwise or not (weight[1] % BLOCK or weight[0] // groups % BLOCK)
+
+
+def run_backward(
+    plans: Any, given: tuple[Images, Images, Any], wanted: tuple[Any, Any, Any], channels_last: bool
+) -> None:
+    (grad_output, x, weight), (dx, dw, db) = given, wanted
+    if plans is None:    # sums over an empty batch
+        for gradient in (dw, db):
+            if gradient is not None:
+                gradient.fill(0)
+        return
+    if dx is not None:
+        plans[0].backward_data(grad_output, weight, dx, channels_last)
+    if dw is not None:
+        plans[1].backward_weights(grad_output, x, dw, channels_last)
+    if db is not None:
+        _core.sum_channels(grad_output, db, channels_last)
+
+
+# ---- finding the plan ------------------------------------------------------------------------------------
+
+
+def _forward_call(
+    x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, padding_mode: Any,
+    layout: Any, algorithm: Any,
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    """The arrays as the core can read them, and the call for them."""
+    key = None
     if (
-        type(grad_output) is _ndarray
-        and type(x) is _ndarray
-        and type(weight) is _ndarray
-        and grad_output.flags.aligned
-        and x.flags.aligned
-        and weight.flags.aligned
+        _ready(x)
+        and _ready(weight)
+        and (bias is None or _ready(bias))
+        and (type(stride) is int or _exact(stride))
+        and (type(padding) is int or _exact(padding))
+        and (type(dilation) is int or _exact(dilation))
+        and type(groups) is int
+    ):
+        key = (
+            "conv2d", x.shape, x.dtype, weight.shape, weight.dtype,
+            None if bias is None else bias.shape, None if bias is None else bias.dtype,
+            stride, padding, dilation, groups, padding_mode, layout, algorithm, current.get(),
+        )  # fmt: skip
+        call = _plans.find(key)
+        if call is not None:
+            return x, weight, bias, call
+    return _check_forward(
+        key, x, weight, bias, (stride, padding, dilation, groups), padding_mode, layout, algorithm
+    )
+
+
+def _backward_call(
+    grad_output: Any, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    padding_mode: Any, layout: Any, algorithm: Any, needs: Any,
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    """The arrays as the core can read them, and the call for them."""
+    key = None
+    if (
+        _ready(grad_output)
+        and _ready(x)
+        and _ready(weight)
         and (type(stride) is int or _exact(stride))
         and (type(padding) is int or _exact(padding))
         and (type(dilation) is int or _exact(dilation))
@@ -188,33 +284,11 @@ def conv2d_backward(
             current.get(),
         )  # fmt: skip
         call = _plans.find(key)
-    if call is None:
-        grad_output, x, weight, call = _check_backward(
-            key,
-            grad_output,
-            x,
-            weight,
-            (stride, padding, dilation, groups),
-            padding_mode,
-            layout,
-            algorithm,
-            needs,
-        )
-    (data, weights, sums), (x_shape, weight_shape, bias_shape), dtype, channels_last, _ = call
-    dx = dw = db = None
-    if data:
-        dx = _empty(x_shape, dtype)
-        data(grad_output, weight, dx, channels_last)
-    if weights:
-        dw = _empty(weight_shape, dtype)
-        weights(grad_output, x, dw, channels_last)
-    if sums:
-        db = _empty(bias_shape, dtype)
-        sums(grad_output, db, channels_last)
-    return dx, dw, db
-
-
-# ---- what happens the first time -------------------------------------------------------------------------
+        if call is not None:
+            return grad_output, x, weight, call
+    return _check_backward(
+        key, grad_output, x, weight, (stride, padding, dilation, groups), padding_mode, layout, algorithm, needs
+    )
 
 
 class _Problem(NamedTuple):
@@ -318,26 +392,21 @@ def check_problem(
     return _Problem(x.dtype.name, batch, channels, weight.shape[0], groups, geometry, layout, choice)
 
 
-def _plan_forward(problem: _Problem) -> tuple[Any, Shape, np.dtype[Any], bool]:
+def _plan_forward(problem: _Problem) -> tuple[_core.ConvPlan | None, Shape, np.dtype[Any], bool]:
+    """(plan, None for an empty batch; shape and dtype of the output; channels_last)."""
     plan = problem.plan("forward")
     shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
     check_bytes("the output", shape, dtype)
-    return (plan.forward if problem.batch else _plans.skip), shape, dtype, problem.layout == "NHWC"
+    return (plan if problem.batch else None), shape, dtype, problem.layout == "NHWC"
 
 
 def _plan_backward(
     problem: _Problem, x: Shape, weight: Shape, wanted: tuple[bool, ...]
 ) -> tuple[Any, tuple[Shape, Shape, Shape], np.dtype[Any], bool, Shape]:
-    """(what computes dx, dw and db, their shapes, dtype, channels_last, shape of grad_output)."""
+    """(plans of dx and dw, None for an empty batch; shapes, dtype, channels_last; shape of grad_output)."""
     data = problem.plan("backward_data") if wanted[0] else None
     weights = problem.plan("backward_weights") if wanted[1] else None
     grad_output = problem.output_shape(data or weights or problem.plan("forward"))
-    runs: tuple[Any, ...] = (
-        data.backward_data if data else None,
-        weights.backward_weights if weights else None,
-        _core.sum_channels if wanted[2] else None,
-    )
-    if not problem.batch:
-        runs = tuple(_plans.write_zeros if run else None for run in runs)
+    plans = (data, weights) if problem.batch else None
     shapes = (x, weight, (problem.out_channels,))
-    return runs, shapes, np.dtype(problem.dtype), problem.layout == "NHWC", grad_output
+    return plans, shapes, np.dtype(problem.dtype), problem.layout == "NHWC", grad_output

@@ -14,12 +14,13 @@ import numpy as np
 
 from fastconv import _core
 from fastconv.errors import ShapeError
-from fastconv.ops import _plans
+from fastconv.ops import _packed, _plans
 from fastconv.ops._check import Array, Shape, check_bytes, flags, float_array, same_dtype
 from fastconv.ops._shapes import check_bias
+from fastconv.ops.conv import Needs, run_backward
 
-_ndarray = np.ndarray
 _empty = np.empty
+_ready = _plans.ready
 
 _ONES = (1, 1, 1)
 _ZEROS = (0, 0, 0)
@@ -38,25 +39,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> ops.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.0, 0.5])).tolist()
     [[11.0, 17.5]]
     """
-    call = key = None
-    if (
-        type(x) is _ndarray
-        and type(weight) is _ndarray
-        and x.flags.aligned
-        and weight.flags.aligned
-        and (bias is None or (type(bias) is _ndarray and bias.flags.aligned))
-    ):
-        key = (
-            "linear", x.shape, x.dtype, weight.shape, weight.dtype,
-            None if bias is None else bias.shape, None if bias is None else bias.dtype,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        x, weight, bias, call = _check_forward(key, x, weight, bias)
-    run, image_of_x, filters, image_of_y, shape, dtype = call
-    y = _empty(image_of_y, dtype)
-    run(x.reshape(image_of_x), weight.reshape(filters), bias, y, True)
-    return y.reshape(shape)
+    return layer_forward(x, weight, bias, None)
 
 
 def linear_backward(
@@ -76,16 +59,37 @@ def linear_backward(
     >>> dx.tolist(), dw.tolist(), db.tolist()
     ([[5.0, 6.0], [5.0, 6.0]], [[4.0, 6.0]], [2.0])
     """
+    return layer_backward(grad_output, x, weight, needs, None)
+
+
+# ---- as layers call it: with weights that are packed once per version of the parameters ------------------
+
+
+def layer_forward(x: Array, weight: Array, bias: Array | None, parameters: _packed.Parameters | None) -> Array:
     call = key = None
-    if (
-        type(grad_output) is _ndarray
-        and type(x) is _ndarray
-        and type(weight) is _ndarray
-        and grad_output.flags.aligned
-        and x.flags.aligned
-        and weight.flags.aligned
-        and _plans.exact_flags(needs)
-    ):
+    if _ready(x) and _ready(weight) and (bias is None or _ready(bias)):
+        key = (
+            "linear", x.shape, x.dtype, weight.shape, weight.dtype,
+            None if bias is None else bias.shape, None if bias is None else bias.dtype,
+        )  # fmt: skip
+        call = _plans.find(key)
+    if call is None:
+        x, weight, bias, call = _check_forward(key, x, weight, bias)
+    plan, image_of_x, filters, image_of_y, shape, dtype = call
+    y = _empty(image_of_y, dtype)
+    if plan is not None:
+        if parameters is None:
+            plan.forward(x.reshape(image_of_x), weight.reshape(filters), bias, y, True)
+        else:
+            plan.forward(x.reshape(image_of_x), _packed.get(plan, parameters), None, y, True)
+    return y.reshape(shape)
+
+
+def layer_backward(
+    grad_output: Array, x: Array, weight: Array, needs: Needs, parameters: _packed.Parameters | None
+) -> tuple[Array | None, Array | None, Array | None]:
+    call = key = None
+    if _ready(grad_output) and _ready(x) and _ready(weight) and _plans.exact_flags(needs):
         key = (
             "linear_backward", grad_output.shape, grad_output.dtype, x.shape, x.dtype, weight.shape,
             weight.dtype, needs,
@@ -93,24 +97,22 @@ def linear_backward(
         call = _plans.find(key)
     if call is None:
         grad_output, x, weight, call = _check_backward(key, grad_output, x, weight, needs)
-    data, weights, sums, image_of_x, filters, image_of_y, dtype = call
-    dx = dw = db = None
-    grad_image = grad_output.reshape(image_of_y)
-    if data:
-        dx = _empty(image_of_x, dtype)
-        data(grad_image, weight.reshape(filters), dx, True)
-        dx = dx.reshape(x.shape)
-    if weights:
-        dw = _empty(filters, dtype)
-        weights(grad_image, x.reshape(image_of_x), dw, True)
-        dw = dw.reshape(weight.shape)
-    if sums:
-        db = _empty(filters[0], dtype)
-        sums(grad_image, db, True)
-    return dx, dw, db
+    plans, image_of_x, filters, image_of_y, dtype = call
+    dx = _empty(image_of_x, dtype) if needs[0] else None
+    dw = _empty(filters, dtype) if needs[1] else None
+    db = _empty(filters[0], dtype) if needs[2] else None
+    source: Any = weight.reshape(filters)
+    if needs[0] and parameters is not None and plans is not None:
+        source = _packed.get(plans[0], (parameters[0], None))
+    run_backward(plans, (grad_output.reshape(image_of_y), x.reshape(image_of_x), source), (dx, dw, db), True)
+    return (
+        None if dx is None else dx.reshape(x.shape),
+        None if dw is None else dw.reshape(weight.shape),
+        db,
+    )
 
 
-# ---- what happens the first time -------------------------------------------------------------------------
+# ---- finding the plan ------------------------------------------------------------------------------------
 
 
 class _Problem(NamedTuple):
@@ -184,25 +186,23 @@ def check_problem(x: Array, weight: Array) -> _Problem:
     return _Problem(np.dtype(x.dtype.name), math.prod(x.shape[:-1]), weight.shape[1], weight.shape[0])
 
 
-def _plan_forward(problem: _Problem, shape: Shape) -> tuple[Any, Shape, Shape, Shape, Shape, np.dtype[Any]]:
-    """(what runs, x, weight and the output as a convolution sees them, the output's shape, dtype)."""
+def _plan_forward(
+    problem: _Problem, shape: Shape
+) -> tuple[_core.ConvPlan | None, Shape, Shape, Shape, Shape, np.dtype[Any]]:
+    """(plan, None for no rows; x, weight and the output as a convolution sees them; the output's shape, dtype)."""
     check_bytes("the output", shape, problem.dtype)
-    run = problem.plan("forward").forward if problem.rows else _plans.skip
+    plan = problem.plan("forward") if problem.rows else None
     images = problem.image(problem.in_features), problem.filters(), problem.image(problem.out_features)
-    return run, *images, shape, problem.dtype
+    return plan, *images, shape, problem.dtype
 
 
-def _plan_backward(
-    problem: _Problem, wanted: tuple[bool, ...]
-) -> tuple[Any, Any, Any, Shape, Shape, Shape, np.dtype[Any]]:
-    """(what computes dx, dw and db; x, weight and the output as a convolution sees them; dtype)."""
-    runs: tuple[Any, ...] = (
-        problem.plan("backward_data").backward_data if wanted[0] else None,
-        problem.plan("backward_weights").backward_weights if wanted[1] else None,
-        _core.sum_channels if wanted[2] else None,
-    )
-    if not problem.rows:
-        runs = tuple(_plans.write_zeros if run else None for run in runs)
-    data, weights, sums = runs
+def _plan_backward(problem: _Problem, wanted: tuple[bool, ...]) -> tuple[Any, Shape, Shape, Shape, np.dtype[Any]]:
+    """(plans of dx and dw, None for no rows; x, weight and the output as a convolution sees them; dtype)."""
+    plans = None
+    if problem.rows:
+        plans = (
+            problem.plan("backward_data") if wanted[0] else None,
+            problem.plan("backward_weights") if wanted[1] else None,
+        )
     images = problem.image(problem.in_features), problem.filters(), problem.image(problem.out_features)
-    return data, weights, sums, *images, problem.dtype
+    return plans, *images, problem.dtype

@@ -1,0 +1,178 @@
+"""Chains of layers in the native layout: they reorder at their ends only, and their bits are those of plain arrays."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _core, autograd, nn, optim
+from fastconv.autograd import no_grad, plain_results
+
+
+def net() -> nn.Sequential:
+    fastconv.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 16, 3, padding=1, bias=False),
+        nn.ReLU(), nn.Conv2d(16, 16, 3, groups=16, stride=4, padding=1), nn.Flatten(),
+        nn.Linear(16 * 3 * 3, 5),
+    )  # fmt: skip
+
+
+def images(n: int = 2) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((n, 3, 12, 12), np.float32)
+
+
+def gradients(model: nn.Module, x: np.ndarray) -> list[np.ndarray]:
+    for parameter in model.parameters():
+        parameter.zero_grad()
+    leaf = fastconv.tensor(x, requires_grad=True)
+    y = model(leaf)
+    (y * y).sum().backward()
+    return [leaf.grad.numpy(), *(p.grad.numpy() for p in model.parameters())]
+
+
+def test_training_has_the_same_bits_in_either_layout():
+    native = gradients(net(), images())
+    with plain_results():
+        plain = gradients(net(), images())
+    for a, b in zip(native, plain, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_reorders_at_the_ends_only(monkeypatch):
+    blocked, gradient_layouts = [], []
+    reorder = autograd.block
+    monkeypatch.setattr(autograd, "block", lambda a: blocked.append(a.shape) or reorder(a))
+    pass_on = autograd._pass_on
+    monkeypatch.setattr(
+        autograd, "_pass_on",
+        lambda node, grad, arrived: gradient_layouts.append(type(grad)) or pass_on(node, grad, arrived),
+    )
+    model, x = net(), fastconv.tensor(images())
+    kinds = []
+    for layer in model:
+        x = layer(x)
+        kinds.append(type(x._value))
+    assert kinds == [_core.Blocked] * 5 + [np.ndarray] * 2
+    x.sum().backward()
+    # Sum, Linear, Flatten and the last convolution are handed arrays; the chain itself what it is made of.
+    assert gradient_layouts[:4] == [np.ndarray] * 4
+    assert set(gradient_layouts[4:]) == {_core.Blocked}
+    assert blocked == [(2, 16, 3, 3)]
+
+
+def test_a_residual_block_in_either_layout():
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.conv2 = (nn.Conv2d(16, 16, 3, padding=1) for _ in range(2))
+
+        def forward(self, x):
+            return (x + self.conv2(self.conv1(x).relu())).relu()
+
+    fastconv.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), Block(), Block())
+    native = gradients(model, images())
+    with plain_results():
+        plain = gradients(model, images())
+    for a, b in zip(native, plain, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_tensor_in_the_native_layout_looks_like_any_other():
+    layer = nn.Conv2d(3, 16, 3)
+    y = layer(fastconv.tensor(images()))
+    assert type(y._value) is _core.Blocked
+    assert (y.shape, y.ndim, y.dtype, y.numel(), len(y)) == ((2, 16, 10, 10), 4, np.float32, 3200, 2)
+    array = y.numpy()
+    assert array.flags.c_contiguous and not array.flags.writeable and y.numpy() is array
+    np.testing.assert_array_equal(array, layer.eval()(images()))
+
+
+def test_evaluation_of_one_layer_returns_the_array_it_wrote():
+    layer = nn.Conv2d(3, 16, 3).eval()
+    assert layer(images()).flags.owndata
+
+
+# ---- packed weights ---------------------------------------------------------------------------------------
+
+
+def test_weights_are_packed_once_per_version():
+    fastconv.cache_clear()
+    layer = nn.Conv2d(16, 16, 3).eval()
+    x = np.ones((1, 16, 8, 8), np.float32)
+    before = layer(x)
+    first = fastconv.cache_info()
+    assert first.packed_weights == 1 and first.packed_bytes > 0
+    layer(np.ones((3, 16, 9, 9), np.float32))
+    assert fastconv.cache_info().packed_weights == 1    # another size, the same packing
+    for change in (layer.weight, layer.bias):
+        with change.writable() as array:
+            array *= 2
+        after = layer(x)
+        assert not np.array_equal(before, after)
+        before = after
+    assert fastconv.cache_info().packed_weights == 1
+    np.testing.assert_array_equal(after, fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy()))
+
+
+def test_a_training_step_packs_each_pass_once_and_replaces_what_is_stale():
+    fastconv.cache_clear()
+    layer = nn.Conv2d(16, 16, 3)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1)
+    sizes = []
+    for _ in range(3):
+        x = fastconv.tensor(np.ones((1, 16, 8, 8), np.float32), requires_grad=True)
+        layer(x).sum().backward()
+        optimizer.step()
+        sizes.append(fastconv.cache_info().packed_weights)
+    assert sizes == [2, 2, 2]
+
+
+def test_packed_weights_go_with_their_parameter():
+    fastconv.cache_clear()
+    layer = nn.Conv2d(16, 16, 3).eval()
+    layer(np.ones((1, 16, 8, 8), np.float32))
+    del layer
+    gc.collect()
+    assert fastconv.cache_info()[2:4] == (0, 0)
+
+
+def test_the_cache_stays_below_its_limit(monkeypatch):
+    fastconv.cache_clear()
+    monkeypatch.setattr("fastconv.ops._packed.LIMIT", 30_000)
+    layers = [nn.Conv2d(16, 16, 3).eval() for _ in range(4)]
+    x = np.ones((1, 16, 8, 8), np.float32)
+    results = [layer(x) for layer in layers]
+    info = fastconv.cache_info()
+    assert info.packed_bytes <= info.packed_limit == 30_000
+    for layer, result in zip(layers, results, strict=True):
+        np.testing.assert_array_equal(layer(x), result)
+
+
+def test_linear_layers_cache_too():
+    fastconv.cache_clear()
+    layer = nn.Linear(32, 16).eval()
+    x = np.ones((4, 32), np.float32)
+    with no_grad():
+        layer(x)
+        layer(x[:2])
+    assert fastconv.cache_info().packed_weights == 1
+
+
+def test_scratch_memory_is_counted_and_given_back():
+    nn.Conv2d(16, 16, 3).eval()(np.ones((1, 16, 8, 8), np.float32))
+    assert fastconv.cache_info().scratch_bytes > 0
+    fastconv.cache_clear()
+    assert fastconv.cache_info() == (0, fastconv.cache_info().plan_limit, 0, 0, fastconv.cache_info().packed_limit, 0)
+
+
+@pytest.mark.parametrize("forced", ["direct", "winograd"])
+def test_an_algorithm_of_a_block_reaches_layers_with_cached_weights(forced):
+    layer = nn.Conv2d(16, 16, 3).eval()
+    x = images(1)[:, :1].repeat(16, axis=1)
+    layer(x)
+    with fastconv.algorithm(forced):
+        got = layer(x)
+        np.testing.assert_array_equal(got, fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy()))
