@@ -25,7 +25,8 @@ struct fc_tile {
     void *c;
     ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
     const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */
-    ptrdiff_t len, a_step, b_block;    /* grad_tile only: steps of a run; strides of a step and of a block in b */
+    ptrdiff_t len, a_step;      /* plane_tile and grad_tile only: steps of a run, stride of a step in a */
+    ptrdiff_t b_block;          /* grad_tile only: stride of a block in b */
 };
 
 typedef void (*fc_tile_kernel)(const struct fc_tile *);
@@ -137,6 +138,15 @@ struct fc_scatter {
     int64_t channels, count;
 };
 
+/* Pixels of planes -> panels [panel][depth][lanes of the widest tile]: `count` of them, to be number `first` .. of the panels. */
+struct fc_planes {
+    const void *from;
+    ptrdiff_t depth, pixel;      /* strides */
+    int64_t depths, first, count;
+    void *panels;
+    ptrdiff_t panel;             /* stride of a panel */
+};
+
 struct fc_kernels {
     const char *isa;
     fc_dtype dtype;
@@ -145,8 +155,10 @@ struct fc_kernels {
     int tile_rows, grad_rows;    /* largest tile of each kind; grad_rows divides 16 */
 
     fc_tile_kernel tile[FC_MAX_VECTORS][FC_MAX_ROWS];         /* [vectors - 1][rows - 1]: runs of 16 steps */
+    fc_tile_kernel plane_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* one run of len steps; init holds one value for each row */
     fc_tile_kernel grad_tile[FC_MAX_VECTORS];                 /* [vectors - 1]: grad_rows rows, runs of len steps */
 
+    void (*pack_planes)(const struct fc_planes *);
     void (*pack_row)(const struct fc_row *);                  /* strided -> blocked, missing channels zeroed */
     void (*unpack_row)(const struct fc_row *);                /* blocked -> strided */
     void (*pack_weights)(const struct fc_weights *, int64_t panel);

@@ -126,6 +126,32 @@ static void FC_NAME(unpack_row)(const struct fc_row *r)
     }
 }
 
+static void FC_NAME(copy_pixels)(const real *from, ptrdiff_t step, ptrdiff_t count, real *to)
+{
+    ptrdiff_t p = 0;
+    if (step == 1) {
+        for (; p + VL <= count; p += VL) v_store(to + p, v_load(from + p));
+        if (p < count) v_store_n(to + p, v_load_n(from + p, count - p), count - p);
+    } else {
+        for (; p < count; p++) to[p] = from[p * step];
+    }
+}
+
+/* Plane by plane: long runs of memory are fetched ahead by the processor, short ones of every plane are not. */
+static void FC_NAME(pack_planes)(const struct fc_planes *l)
+{
+    enum { WIDTH = FC_MAX_VECTORS * VL };
+    for (ptrdiff_t d = 0; d < l->depths; d++) {
+        const real *from = (const real *)l->from + d * l->depth;
+        real *to = (real *)l->panels + d * WIDTH;
+        for (ptrdiff_t done = 0, n; done < l->count; done += n) {
+            const ptrdiff_t at = l->first + done;
+            n = FC_NAME(smaller)(WIDTH - at % WIDTH, l->count - done);
+            FC_NAME(copy_pixels)(from + done * l->pixel, l->pixel, n, to + at / WIDTH * l->panel + at % WIDTH);
+        }
+    }
+}
+
 static void FC_NAME(add)(void *y, const void *x, int64_t n)
 {
     real *a = y;

@@ -9,6 +9,7 @@
 #include "kernels/pool_template.h"
 
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
+#define FC_PLANE(rows, v) FC_NAME(plane_tile_##rows##x##v),
 #define FC_WINOGRAD(m)                                                                                     \
     { FC_NAME(winograd_input_##m), FC_NAME(winograd_output_##m), FC_NAME(winograd_gradient_##m),              \
       FC_NAME(winograd_weights_##m), FC_NAME(winograd_weights_back_##m) }
@@ -21,7 +22,9 @@ static const struct fc_kernels FC_NAME(table) = {
     .tile_rows = FC_TILE_ROWS,
     .grad_rows = FC_GRAD_ROWS,
     .tile = { { FC_EACH_ROWS(FC_ENTRY, 1) }, { FC_EACH_ROWS(FC_ENTRY, 2) } },
+    .plane_tile = { { FC_EACH_ROWS(FC_PLANE, 1) }, { FC_EACH_ROWS(FC_PLANE, 2) } },
     .grad_tile = { FC_NAME(grad_tile_1), FC_NAME(grad_tile_2) },
+    .pack_planes = FC_NAME(pack_planes),
     .pack_row = FC_NAME(pack_row),
     .unpack_row = FC_NAME(unpack_row),
     .pack_weights = FC_NAME(pack_weights),
@@ -39,4 +42,5 @@ static const struct fc_kernels FC_NAME(table) = {
     .peak = FC_NAME(peak),
 };
 #undef FC_ENTRY
+#undef FC_PLANE
 #undef FC_WINOGRAD

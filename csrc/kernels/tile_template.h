@@ -5,6 +5,7 @@
  * Every convolution, in every pass, is this sum. Forward and backward-data: i = pixel, run = one tap of one block of
  * 16 input channels, k = channel within the block, v = output channels. Winograd: the same with tiles for pixels.
  * Backward-weights: i = input channel, run = one row of the output, k = pixel, v = output channels.
+ * 1 x 1 convolution of planes: i = output channel, k = input channel, v = pixels; init is then one value a row.
  * The arguments are those of struct fc_tile (kernels.h); vector v holds lanes v*VL.. , which lie in block
  * v*VL/16 of b and c. Every loop over the tile has constant bounds and is unrolled: a compiler keeps an array in
  * registers only where no loop that touches it is left.
@@ -13,7 +14,7 @@
 
 #define LANE(v, block) ((v) * VL / FC_BLOCK * (block) + (v) * VL % FC_BLOCK)
 
-V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const int nv, const ptrdiff_t len,
+V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const int nv, const int by_row, const ptrdiff_t len,
                                  const ptrdiff_t a_step, const ptrdiff_t b_step, const ptrdiff_t b_block)
 {
     v_t acc[FC_TILE_ROWS][FC_MAX_VECTORS];
@@ -21,7 +22,7 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
     real *c = t->c;
     UNROLL for (int i = 0; i < mr; i++) {
         UNROLL for (int v = 0; v < nv; v++)
-            acc[i][v] = init ? v_load(init + v * VL) : v_load(c + i * t->c_row + LANE(v, t->c_block));
+            acc[i][v] = !init ? v_load(c + i * t->c_row + LANE(v, t->c_block)) : by_row ? v_set1(init[i]) : v_load(init + v * VL);
     }
     const ptrdiff_t a_row = t->a_row;
     for (ptrdiff_t q = 0; q < t->runs; q++) {
@@ -44,7 +45,17 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
 #define FC_TILE(mr, nv)                                                   \
     static void FC_NAME(tile_##mr##x##nv)(const struct fc_tile *t)          \
     {                                                                     \
-        FC_NAME(tile_body)(t, mr, nv, FC_BLOCK, 1, nv * VL, FC_BLOCK);      \
+        FC_NAME(tile_body)(t, mr, nv, 0, FC_BLOCK, 1, nv * VL, FC_BLOCK);      \
+    }
+FC_EACH_ROWS(FC_TILE, 1)
+FC_EACH_ROWS(FC_TILE, 2)
+#undef FC_TILE
+
+/* The roles exchanged: i = output channel of packed weights, k = input channel, v = pixels, of a panel that is always 2 VL wide. */
+#define FC_TILE(mr, nv)                                                            \
+    static void FC_NAME(plane_tile_##mr##x##nv)(const struct fc_tile *t)             \
+    {                                                                              \
+        FC_NAME(tile_body)(t, mr, nv, 1, t->len, t->a_step, FC_MAX_VECTORS * VL, FC_BLOCK); \
     }
 FC_EACH_ROWS(FC_TILE, 1)
 FC_EACH_ROWS(FC_TILE, 2)
@@ -53,16 +64,16 @@ FC_EACH_ROWS(FC_TILE, 2)
 /* Runs of pixels against blocked gradients [pixel][16]. */
 static void FC_NAME(grad_tile_1)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, t->len, t->a_step, FC_BLOCK, t->b_block);
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, 0, t->len, t->a_step, FC_BLOCK, t->b_block);
 }
 static void FC_NAME(grad_tile_2)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, t->len, t->a_step, FC_BLOCK, t->b_block);
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, 0, t->len, t->a_step, FC_BLOCK, t->b_block);
 }
 
 static void FC_NAME(tile_largest)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, FC_BLOCK, 1, 2 * VL, FC_BLOCK);
+    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, 0, FC_BLOCK, 1, 2 * VL, FC_BLOCK);
 }
 
 /* The largest tile on operands that stay in the first-level cache. Two operations for each multiply-add. Called through

@@ -124,6 +124,21 @@ static int FC_NAME(each_run)(const struct fc_weights *w, real *source, real *pan
     return 1;
 }
 
+/* Lanes adjacent in the source: rows of lanes are copied. */
+static void FC_NAME(pack_rows)(const struct fc_weights *w, const real *source, real *to, int64_t lanes, int64_t width)
+{
+    for (int64_t round = 0; round < FC_NAME(rounds)(w); round++, to += FC_BLOCK * width) {
+        ptrdiff_t at[FC_BLOCK];
+        const int64_t steps = FC_NAME(round_at)(w, round, at);
+        for (int64_t i = 0; i < steps; i++) {
+            for (int64_t lane = 0; lane < width; lane += VL) {
+                const ptrdiff_t n = lanes - lane;
+                v_store(to + i * width + lane, n >= VL ? v_load(source + at[i] + lane) : n > 0 ? v_load_n(source + at[i] + lane, n) : v_zero());
+            }
+        }
+    }
+}
+
 /* ---- Panels -----------------------------------------------------------------------------------------------------*/
 
 /* Zeros for the steps of the last block that do not exist. */
@@ -143,6 +158,10 @@ static void FC_NAME(pack_weights)(const struct fc_weights *w, int64_t panel)
     const int64_t lanes = FC_NAME(smaller)(w->lanes - lane, width), rounds = FC_NAME(rounds)(w);
     real *source = (real *)w->source + lane * w->lane, *to = (real *)w->packed + lane * rounds * FC_BLOCK;
     FC_NAME(pad_panel)(w, to, width);
+    if (w->lane == 1) {
+        FC_NAME(pack_rows)(w, source, to, lanes, width);
+        return;
+    }
     if (FC_NAME(each_run)(w, source, to, lanes, width, FC_NAME(pack_run))) return;
     for (int64_t round = 0; round < rounds; round++, to += FC_BLOCK * width) {
         ptrdiff_t at[FC_BLOCK];
