@@ -12,7 +12,7 @@
  * Applies to every problem whose smallest strip fits into the limit of scratch memory.
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "conv/planar.h"
+#include "conv/pointwise.h"
 
 /* ---- Strips -------------------------------------------------------------------------------------------------------*/
 
@@ -184,7 +184,7 @@ static void forward_task(void *data, int64_t task, int worker)
 static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c)
 {
     if (fc_volume(c->to_size) == 0) return FC_OK;
-    if (fc_planar_applies(c)) return fc_planar_forward(plan, data, c, steps);
+    if (fc_pointwise_applies(c)) return fc_pointwise_forward(plan, data, c, steps);
     struct forward_job job = { .c = c, .s = choose_strip(c), .workspace = data->workspace, .bytes = plan->workspace };
     job.row_strips = fc_ceil_div(c->to_size[1], job.s.rows);
     job.column_strips = fc_ceil_div(c->to_size[2], job.s.columns);
@@ -343,7 +343,7 @@ static size_t forward_workspace(const struct fc_corr *c)
 {
     if (!reach_fits(c)) return 0;
     const struct fc_strip s = choose_strip(c);
-    const size_t blocked = forward_bytes(c, &s), planar = fc_planar_bytes(c), bytes = planar > blocked ? planar : blocked;
+    const size_t blocked = forward_bytes(c, &s), pointwise = fc_pointwise_bytes(c), bytes = pointwise > blocked ? pointwise : blocked;
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
 }
 

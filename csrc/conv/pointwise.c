@@ -1,4 +1,4 @@
-/* planar.c - 1 x 1 convolution, forward and backward-data, of arrays whose pixels are adjacent (NCHW).
+/* pointwise.c - 1 x 1 convolution, forward and backward-data, of arrays whose pixels are adjacent (NCHW).
  *
  * It is the matrix product y[lane][pixel] = w[lane][depth] x[depth][pixel]. Here the vectors hold pixels, so that
  * nothing has to be transposed, which for so few multiply-adds would cost as much as they do: the rows of a register tile
@@ -9,7 +9,7 @@
  * stay in the level-2 cache as the weights of the part do. Planes with few pixels would waste the ends of the vectors.
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#include "conv/planar.h"
+#include "conv/pointwise.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ struct job {
     size_t bytes;
 };
 
-int fc_planar_extents(const struct fc_corr *c)
+int fc_pointwise_extents(const struct fc_corr *c)
 {
     for (int a = 0; a < FC_AXES; a++)
         if (c->taps[a] != 1 || c->stride[a] != 1 || c->offset[a] || c->from_size[a] != c->to_size[a]) return 0;
@@ -36,9 +36,9 @@ int fc_planar_extents(const struct fc_corr *c)
     return c->to_size[0] == 1 && 8 * pixels >= 7 * fc_round_up(pixels, c->k->vector);
 }
 
-int fc_planar_applies(const struct fc_corr *c)
+int fc_pointwise_applies(const struct fc_corr *c)
 {
-    return fc_planar_extents(c) && c->to.space[2] == 1 && (c->to_size[1] == 1 || c->to.space[1] == c->to_size[2]) &&
+    return fc_pointwise_extents(c) && c->to.space[2] == 1 && (c->to_size[1] == 1 || c->to.space[1] == c->to_size[2]) &&
            c->from.channel != 1 && c->from.block == FC_BLOCK * c->from.channel && c->to.block == FC_BLOCK * c->to.channel;
 }
 
@@ -60,10 +60,10 @@ static struct strips choose_strips(const struct fc_corr *c)
                             .part = fc_min(fc_padded_lanes(c), fc_round_up(fitting, fc_max(panel, FC_BLOCK))) };
 }
 
-size_t fc_planar_bytes(const struct fc_corr *c)
+size_t fc_pointwise_bytes(const struct fc_corr *c)
 {
     const struct strips s = choose_strips(c);
-    return fc_planar_extents(c) ? task_bytes(c, &s) : 0;
+    return fc_pointwise_extents(c) ? task_bytes(c, &s) : 0;
 }
 
 static ptrdiff_t panel_bytes(const struct fc_corr *c) { return (ptrdiff_t)((size_t)(padded_depths(c) * c->k->lanes) * c->size); }
@@ -143,7 +143,7 @@ static void task(void *data, int64_t number, int worker)
     }
 }
 
-fc_status fc_planar_forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c, fc_steps steps)
+fc_status fc_pointwise_forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c, fc_steps steps)
 {
     struct job job = { .c = c, .s = choose_strips(c), .steps = steps, .workspace = data->workspace, .bytes = plan->workspace };
     job.strips = fc_ceil_div(c->to_size[1] * c->to_size[2], job.s.pixels);

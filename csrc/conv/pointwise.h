@@ -1,0 +1,16 @@
+/* pointwise.h - 1 x 1 correlations of planes whose pixels are adjacent; see pointwise.c.
+ * SPDX-License-Identifier: BSD-3-Clause
+ */
+#ifndef FC_POINTWISE_H
+#define FC_POINTWISE_H
+
+#include "conv/conv.h"
+
+/* Whether the extents allow it; and whether the strides do, too. */
+int fc_pointwise_extents(const struct fc_corr *c);
+int fc_pointwise_applies(const struct fc_corr *c);
+
+size_t fc_pointwise_bytes(const struct fc_corr *c);
+fc_status fc_pointwise_forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c, fc_steps steps);
+
+#endif
