@@ -25,6 +25,7 @@ enum {
     STRIP = 256,          /* pixels packed at once */
     LONG_STRIP = 4096,    /* pixels of a plane at once */
     SLAB = 1024,          /* channels, at most */
+    WIDEST = 256,         /* channels of a task, at most */
     COEFFICIENTS = 6,
     WIDE = 8,             /* doubles of the widest vector of any level */
     SUMS = 2 * WIDE * FC_BLOCK
@@ -49,7 +50,7 @@ struct job {
 };
 
 static size_t strip_bytes(fc_dtype dtype) { return STRIP * FC_BLOCK * fc_sizeof(dtype); }
-static size_t scratch_bytes(fc_dtype dtype) { return TENSORS * strip_bytes(dtype) + SUMS * sizeof(double); }
+static size_t scratch_bytes(fc_dtype dtype) { return TENSORS * strip_bytes(dtype) + WIDEST / FC_BLOCK * SUMS * sizeof(double); }
 static size_t shared_bytes(fc_dtype dtype)
 {
     return SLAB * ((PIECES * 2 + 1) * sizeof(double) + COEFFICIENTS * fc_sizeof(dtype));
@@ -109,17 +110,32 @@ static void run_strip(const struct job *job, const struct strip *s, struct fc_no
 
 /* ---- One task: a few channels of a piece of the batch -------------------------------------------------------------*/
 
-/* sums [2][16][WL] of planes or [2][WL][16] of lanes -> two numbers for each channel, halves added to halves. */
+/* Sums of each 16 channels, [2][16][WL] in planes, [2][WL][16] in lanes -> two numbers for each channel, halves added to halves. */
 static void fold(const struct job *job, double *sums, int64_t channels, double *to)
 {
     const ptrdiff_t wide = job->k->wide, from = job->planes ? 1 : FC_BLOCK, channel = job->planes ? wide : 1;
     for (int64_t c = 0; c < channels; c++) {
         for (int which = 0; which < 2; which++) {
-            double *s = sums + which * wide * FC_BLOCK + c * channel;
+            double *s = sums + c / FC_BLOCK * SUMS + which * wide * FC_BLOCK + c % FC_BLOCK * channel;
             for (ptrdiff_t half = wide / 2; half; half /= 2)
                 for (ptrdiff_t j = 0; j < half; j++) s[j * from] += s[(j + half) * from];
             to[c * 2 * PIECES + which] = s[0];
         }
+    }
+}
+
+/* The same pixels of all channels of a task: with the channels last they lie side by side. */
+static void run_blocks(const struct job *job, struct strip s, int64_t local, char *scratch)
+{
+    const size_t size = fc_sizeof(job->k->dtype);
+    double *sums = (double *)(void *)(scratch + TENSORS * strip_bytes(job->k->dtype));
+    const int64_t end = fc_min(local + job->width, job->channels);
+    for (; local < end; local += s.channels, sums += SUMS) {
+        s.channel = job->channel + local;
+        s.channels = fc_min(FC_BLOCK, end - local);
+        struct fc_norm_row r = { .relu = job->n->relu, .whole = job->n->from_batch, .center = job->center + local, .sums = sums,
+                                 .coefficients = job->coefficients + (size_t)local * size, .coefficient = SLAB };
+        run_strip(job, &s, &r, scratch);
     }
 }
 
@@ -131,20 +147,18 @@ static void norm_task(void *data, int64_t task, int worker)
     const int64_t volume = fc_volume(n->space), last = fc_min((cut + 1) * job->cut, volume);
     const int64_t local = task / pieces * job->width;
     char *scratch = job->scratch + (size_t)worker * scratch_bytes(job->k->dtype);
-    struct strip s = { .channel = job->channel + local, .channels = fc_min(job->width, job->channels - local) };
-    struct fc_norm_row r = { .relu = n->relu, .whole = n->from_batch, .coefficient = SLAB, .center = job->center + local,
-                             .coefficients = job->coefficients + (size_t)local * fc_sizeof(job->k->dtype),
-                             .sums = (double *)(void *)(scratch + TENSORS * strip_bytes(job->k->dtype)) };
-    memset(r.sums, 0, SUMS * sizeof(double));
+    double *sums = (double *)(void *)(scratch + TENSORS * strip_bytes(job->k->dtype));
+    memset(sums, 0, WIDEST / FC_BLOCK * SUMS * sizeof(double));
+    struct strip s = { 0 };
     for (s.image = group * n->batch / job->groups; s.image < (group + 1) * n->batch / job->groups; s.image++) {
         if (fc_stopping()) return;
         for (s.pixel = cut * job->cut; s.pixel < last; s.pixel += s.count) {
-            s.count = fc_min(last - s.pixel, job->planes ? LONG_STRIP : STRIP);
+            s.count = fc_min(last - s.pixel, job->planes ? LONG_STRIP : STRIP * FC_BLOCK / job->width);
             if (!job->linear) s.count = fc_min(s.count, n->space[2] - s.pixel % n->space[2]);
-            run_strip(job, &s, &r, scratch);
+            run_blocks(job, s, local, scratch);
         }
     }
-    if (!job->uses[TO]) fold(job, r.sums, s.channels, job->sums + (local * PIECES + piece) * 2);
+    if (!job->uses[TO]) fold(job, sums, fc_min(job->width, job->channels - local), job->sums + (local * PIECES + piece) * 2);
 }
 
 static fc_status pass(struct job *job, void (*run)(const struct fc_norm_row *), int x, int grad, int to)
@@ -264,13 +278,20 @@ static void split_batch(struct job *job)
     job->cuts = fc_ceil_div(volume, job->cut);
 }
 
-/* Channels of a task, and of a slab: as many as fit into the cache with all that is read twice. */
+static int channels_last(const fc_tensor *t) { return t->data && t->channel == 1 && t->block == FC_BLOCK; }
+
+/* Channels of a task, and of a slab: as many as fit into the cache with all that is read twice; but with the channels last
+ * all that there are, for a few of them would be read with the cache lines of the others. */
 static int64_t split_channels(struct job *job, int arrays)
 {
     const int64_t half = (int64_t)fc_cache_sizes().l2 / 2 * job->n->threads;
     const int64_t bytes = job->n->batch * fc_volume(job->n->space) * arrays * (int64_t)fc_sizeof(job->k->dtype);
     const int64_t fitting = half / fc_max(bytes, 1);
     job->width = FC_BLOCK;
+    if (channels_last(job->t[X]) || channels_last(job->t[GRAD]) || channels_last(job->t[TO])) {
+        job->width = fc_min(fc_round_up(job->n->channels, FC_BLOCK), WIDEST);
+        return fc_min(fc_round_up(job->n->channels, FC_BLOCK), SLAB);
+    }
     while (job->planes && fitting && job->width > fitting) job->width /= 2;
     return fc_min(fc_max(fitting / job->width, 1) * job->width, SLAB);
 }
