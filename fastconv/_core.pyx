@@ -673,7 +673,6 @@ cdef class Norm:
         cdef fc_status status
         with nogil:
             status = fc_norm_backward(&self.norm) if backward else fc_norm_forward(&self.norm)
-        give_back(scratch)
         return check(status)
 
     def forward(self, out):
