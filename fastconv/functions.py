@@ -252,13 +252,14 @@ class ReLU(Function):
     def forward(self, x: Value) -> Value:
         if x.dtype.kind != "f":
             return np.maximum(plain(x), x.dtype.type(0))
-        y = ops.relu(x)
+        y: Value = ops.relu(x)
         self.save(y)
         return y
 
     def backward(self, grad: Value) -> Value:
         (y,) = self.saved
-        return ops.relu_backward(grad, y)
+        dx: Value = ops.relu_backward(grad, y)
+        return dx
 
 
 class Sigmoid(Function):

@@ -138,7 +138,7 @@ def batch_norm_backward(
         raise TypeError("grad_output and x must both be arrays or both be Blocked")
     check_grad_output(grad.shape, data.shape, layout)
     weight, bias = _like("weight", weight, data, channels), _like("bias", bias, data, channels)
-    same_dtype(x=_array(data), grad_output=_array(grad))
+    same_dtype(x=data, grad_output=grad)
     statistics = [_running(name, vectors[name], data, channels) for name in ("mean", "var")]
     if statistics[0] is None or statistics[1] is None:
         raise TypeError("mean and var must be given: batch_norm(..., return_statistics=True) returns them")
@@ -202,7 +202,7 @@ def _like(name: str, vector: Array | None, data: Any, channels: int) -> Array | 
         return None
     vector = float_array(name, vector)
     _check_vector(name, vector, channels)
-    same_dtype(x=_array(data), **{name: vector})
+    same_dtype(x=data, **{name: vector})
     return np.ascontiguousarray(vector)
 
 
