@@ -24,7 +24,7 @@ if X86:
     CFLAGS.append("-DFC_X86")
 
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
-CORE = sorted(glob("csrc/*.c") + glob("csrc/conv/*.c") + glob("csrc/pool/*.c"))
+CORE = sorted(set(glob("csrc/**/*.c", recursive=True)) - set(glob("csrc/isa/*.c")))
 
 
 def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict[str, object]]:

@@ -177,6 +177,37 @@ fc_status fc_avg_pool_backward(const fc_pool_plan *plan, const fc_pool_data *dat
 fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out,
                                const fc_pool_data *data);
 
+/* ---- Element-wise operations --------------------------------------------------------------------------------------*/
+
+/* max(0, a), a where b > 0 or b is NaN, a + b, max(0, a + b). NaN and -0 stay what they are. */
+typedef enum { FC_RELU, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU } fc_act;
+
+/* n adjacent elements; `to` may be a or b. */
+fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const void *b, int64_t n, int threads);
+
+/* ---- Batch normalisation ------------------------------------------------------------------------------------------
+ * y = (x - mean) / sqrt(var + eps) * weight + bias per channel, or max(0, y) with relu. The statistics are the batch's, with
+ * the variance of the population, or given. Channels from `features` on are the padding of a block and become 0. */
+
+typedef struct {
+    fc_dtype dtype;
+    int64_t batch, channels, features, space[FC_AXES];
+    double eps;
+    int from_batch, relu;
+    const void *weight, *bias;      /* `features` values each, or NULL: 1 and 0 */
+    double *mean, *var;             /* written by forward if from_batch, else read */
+    double *dweight, *dbias;        /* written by backward; both NULL: not wanted, nor needed if not from_batch */
+    fc_tensor x;                    /* input */
+    fc_tensor grad;                 /* gradient of y; data = NULL in forward */
+    fc_tensor to;                   /* y, or the gradient of x; there data = NULL: not wanted */
+    void *workspace;                /* fc_norm_workspace bytes, 64-byte aligned */
+    int threads;
+} fc_norm;
+
+size_t fc_norm_workspace(fc_dtype dtype, int threads);
+fc_status fc_norm_forward(const fc_norm *n);
+fc_status fc_norm_backward(const fc_norm *n);    /* from_batch: dweight and dbias may not be NULL */
+
 /* ---- The machine --------------------------------------------------------------------------------------------------*/
 
 /* Instruction-set levels, best first; NULL past the end. */

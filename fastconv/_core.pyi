@@ -143,6 +143,29 @@ def scratch_bytes() -> int:
 def free_scratch() -> None:
     """Give it back to the system."""
 
+def act(
+    name: Literal["relu", "relu_backward", "add", "add_relu"], out: Array, a: Array, b: Array | None = None
+) -> None:
+    """Element by element, in the order of memory: the arrays have no gaps and store their elements in the same order.
+
+    out = max(0, a); a where b > 0 or b is NaN, else 0; a + b; max(0, a + b). out may be a or b.
+    """
+
+@final
+class Norm:
+    """Batch normalisation of x per channel, and its gradients; max(0, that) with relu.
+
+    weight, bias: None, or C values of x's dtype; mean, var: C float64, written by forward where from_batch. In the
+    native layout C may be less than x has: the other channels of the last block are padding and become 0.
+    """
+    def __init__(
+        self, x: Images, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float,
+        from_batch: bool, relu: bool, channels_last: bool,
+    ) -> None: ...
+    def forward(self, out: Images) -> None: ...
+    def backward(self, grad_output: Images, out: Images | None, dweight: Array | None, dbias: Array | None) -> None:
+        """out, dweight, dbias (float64) = the gradients; None: not wanted. from_batch needs dweight and dbias."""
+
 def isa() -> str:
     """Name of the active instruction-set level."""
 

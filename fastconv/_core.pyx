@@ -596,6 +596,100 @@ def scatter_planes(grad_output, indices, out, bint channels_last):
     return True
 
 
+# ---- Element-wise operations and normalisation ------------------------------------------------------------------------
+
+cdef dict ACTS = {"relu": FC_RELU, "relu_backward": FC_RELU_BACKWARD, "add": FC_ADD, "add_relu": FC_ADD_RELU}
+
+
+def act(str name, out, a, b=None):
+    cdef fc_act which = ACTS[name]
+    cdef View to = hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), first = hold(a, PyBUF_STRIDES)
+    cdef View second = hold(b, PyBUF_STRIDES) if b is not None else None
+    cdef fc_dtype dtype = FC_F32 if to.buffer.itemsize == 4 else FC_F64
+    cdef int64_t n = to.buffer.len // to.buffer.itemsize
+    expect_elements(first, "a", dtype, n)
+    if second is not None:
+        expect_elements(second, "b", dtype, n)
+    cdef void *other = second.buffer.buf if second is not None else NULL
+    cdef int threads = fc_threads_for(0.3e-9 * n, num_threads)
+    cdef fc_status status
+    with nogil:
+        status = fc_act_run(dtype, which, to.buffer.buf, first.buffer.buf, other, n, threads)
+    check(status)
+
+
+cdef class Norm:
+    cdef fc_norm norm
+    cdef bint channels_last
+    cdef list held
+
+    def __init__(self, x, weight, bias, mean, var, double eps, bint from_batch, bint relu, bint channels_last):
+        cdef View view = hold(x, PyBUF_STRIDES)
+        cdef Py_buffer *b = &view.buffer
+        cdef int axis, spatial = b.ndim - (3 if view.blocked else 2), first = 1 if channels_last and not view.blocked else 2
+        memset(&self.norm, 0, sizeof(self.norm))
+        self.channels_last = channels_last
+        self.held = [view]
+        self.norm.dtype = FC_F32 if b.itemsize == 4 else FC_F64
+        self.norm.batch = b.shape[0]
+        self.norm.channels = b.shape[1] * BLOCK if view.blocked else b.shape[b.ndim - 1 if channels_last else 1]
+        self.norm.features = mean.shape[0]
+        for axis in range(3):
+            self.norm.space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + first]
+        self.norm.eps = eps
+        self.norm.from_batch = from_batch
+        self.norm.relu = relu
+        self.norm.x = tensor(view, channels_last)
+        self.norm.mean = <double *>self.values(mean, "mean", FC_F64)
+        self.norm.var = <double *>self.values(var, "var", FC_F64)
+        self.norm.weight = self.values(weight, "weight", self.norm.dtype)
+        self.norm.bias = self.values(bias, "bias", self.norm.dtype)
+        if view.blocked and (self.norm.features + BLOCK - 1) // BLOCK != b.shape[1]:
+            raise ValueError(f"mean: got {self.norm.features} channels, but x has {b.shape[1]} blocks of {BLOCK}")
+        if not view.blocked and self.norm.features != self.norm.channels:
+            raise ValueError(f"mean: got {self.norm.features} channels, but x has {self.norm.channels}")
+
+    cdef void *values(self, array, str name, fc_dtype dtype) except? NULL:
+        cdef View view
+        if array is None:
+            return NULL
+        view = hold(array, PyBUF_C_CONTIGUOUS)
+        expect_elements(view, name, dtype, self.norm.features)
+        self.held.append(view)
+        return view.buffer.buf
+
+    cdef fc_tensor like_x(self, array, str name, int flags) except *:
+        cdef View view = hold(array, flags)
+        self.held.append(view)
+        expect(view, name, item_bytes(self.norm.dtype), self.norm.batch, self.norm.channels, self.norm.space, self.channels_last)
+        return tensor(view, self.channels_last)
+
+    cdef int run(self, bint backward) except -1:
+        cdef int64_t *space = self.norm.space
+        cdef double elements = <double>self.norm.batch * self.norm.channels * space[0] * space[1] * space[2]
+        self.norm.threads = fc_threads_for(1e-9 * elements, num_threads)
+        cdef Scratch scratch = borrow(fc_norm_workspace(self.norm.dtype, self.norm.threads))
+        self.norm.workspace = scratch.memory
+        cdef fc_status status
+        with nogil:
+            status = fc_norm_backward(&self.norm) if backward else fc_norm_forward(&self.norm)
+        return check(status)
+
+    def forward(self, out):
+        self.norm.to = self.like_x(out, "output", PyBUF_STRIDES | PyBUF_WRITABLE)
+        self.run(False)
+
+    def backward(self, grad_output, out, dweight, dbias):
+        self.norm.grad = self.like_x(grad_output, "grad_output", PyBUF_STRIDES)
+        if out is not None:
+            self.norm.to = self.like_x(out, "output", PyBUF_STRIDES | PyBUF_WRITABLE)
+        self.norm.dweight = <double *>self.values(dweight, "dweight", FC_F64)
+        self.norm.dbias = <double *>self.values(dbias, "dbias", FC_F64)
+        if self.norm.from_batch and (dweight is None or dbias is None):
+            raise ValueError("dweight, dbias: expected arrays, which the gradient of batch statistics needs")
+        self.run(True)
+
+
 # ---- The machine ----------------------------------------------------------------------------------------------------
 
 def isa():

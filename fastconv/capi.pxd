@@ -65,6 +65,23 @@ cdef extern from "fastconv.h" nogil:
         fc_tensor x, y, indices
         void *workspace
         int threads
+    ctypedef enum fc_act:
+        FC_RELU, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU
+    ctypedef struct fc_norm:
+        fc_dtype dtype
+        int64_t batch, channels, features
+        int64_t space[3]
+        double eps
+        int from_batch, relu
+        const void *weight
+        const void *bias
+        double *mean
+        double *var
+        double *dweight
+        double *dbias
+        fc_tensor x, grad, to
+        void *workspace
+        int threads
     ctypedef struct fc_caches:
         size_t l1, l2, l3
 
@@ -86,6 +103,10 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_avg_pool_backward(const fc_pool_plan *, const fc_pool_data *)
     fc_status fc_max_pool_backward(fc_dtype, int64_t, int64_t, const int64_t *, const int64_t *, const fc_pool_data *)
     fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
+    fc_status fc_act_run(fc_dtype, fc_act, void *, const void *, const void *, int64_t, int)
+    size_t fc_norm_workspace(fc_dtype, int)
+    fc_status fc_norm_forward(const fc_norm *)
+    fc_status fc_norm_backward(const fc_norm *)
     const char *fc_isa_name(int)
     int fc_isa_supported(int)
     const char *fc_isa_active()

@@ -97,7 +97,7 @@ class Add(Function):
     def forward(self, a: Value, b: Value) -> Value:
         self.shapes = a.shape, b.shape
         if isinstance(a, Blocked) and isinstance(b, Blocked) and a.shape == b.shape:
-            return Blocked(np.add(a.array, b.array))
+            return ops.add(a, b)
         return np.add(plain(a), plain(b))
 
     def backward(self, grad: Value) -> tuple[Value, Value]:
@@ -250,16 +250,16 @@ class ReLU(Function):
     native = True
 
     def forward(self, x: Value) -> Value:
-        a = x.array if isinstance(x, Blocked) else x
-        y: Array = np.maximum(a, a.dtype.type(0))
+        if x.dtype.kind != "f":
+            return np.maximum(plain(x), x.dtype.type(0))
+        y: Value = ops.relu(x)
         self.save(y)
-        return Blocked(y) if a is not x else y
+        return y
 
     def backward(self, grad: Value) -> Value:
         (y,) = self.saved
-        g = grad.array if isinstance(grad, Blocked) else grad
-        dx: Array = np.where(y <= 0, g.dtype.type(0), g)
-        return Blocked(dx) if g is not grad else dx
+        dx: Value = ops.relu_backward(grad, y)
+        return dx
 
 
 class Sigmoid(Function):

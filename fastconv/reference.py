@@ -371,6 +371,72 @@ def avg_pool2d_backward(
     return _from_nchw(plane[:, :, top:top + height, left:left + width], layout)
 
 
+# ---- Element by element, and batch normalisation ---------------------------------------------------------
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0); NaN stays NaN."""
+    x = _wide(x)
+    return np.where(x <= 0, 0, x)
+
+
+def relu_backward(grad_output: Array, y: Array) -> Array:
+    """grad_output where y > 0 or y is NaN, else 0."""
+    return np.where(y <= 0, 0, _wide(grad_output))
+
+
+def add(a: Array, b: Array, *, relu: bool = False) -> Array:
+    """a + b, or max(a + b, 0)."""
+    total: Array = _wide(a) + _wide(b)
+    return np.where(total <= 0, 0, total) if relu else total
+
+
+def _per_channel(values: Array | None, default: int) -> Any:
+    return default if values is None else _wide(values)[:, None, None]
+
+
+def batch_norm(
+    x: Array, running_mean: Array | None, running_var: Array | None, weight: Array | None = None,
+    bias: Array | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *,
+    relu: bool = False, return_statistics: bool = False, layout: str = "NCHW",
+) -> Any:
+    """(x - mean) / sqrt(var + eps) * weight + bias; in training the running statistics move, in place."""
+    x = _wide(_nchw(x, layout))
+    if training:
+        n = x.size // x.shape[1]
+        mean = x.mean((0, 2, 3))
+        var = ((x - mean[:, None, None]) ** 2).mean((0, 2, 3))
+        for running, new in ((running_mean, mean), (running_var, var * n / (n - 1))):
+            if running is not None:
+                running[...] = (1 - momentum) * running + momentum * new
+    else:
+        assert running_mean is not None and running_var is not None
+        mean, var = _wide(running_mean), _wide(running_var)
+    scale = _per_channel(weight, 1) / np.sqrt(var + eps)[:, None, None]
+    y = (x - mean[:, None, None]) * scale + _per_channel(bias, 0)
+    y = _from_nchw(np.where(y <= 0, 0, y) if relu else y, layout)
+    return (y, mean, var) if return_statistics else y
+
+
+def batch_norm_backward(
+    grad_output: Array, x: Array, mean: Array, var: Array, weight: Array | None = None,
+    bias: Array | None = None, training: bool = False, eps: float = 1e-5, *,
+    relu: bool = False, layout: str = "NCHW",
+) -> tuple[Array, Array, Array]:
+    """(dx, dweight, dbias); mean and var are those of the batch where ``training``."""
+    grad, x = _wide(_nchw(grad_output, layout)), _wide(_nchw(x, layout))
+    deviation = np.sqrt(_wide(var) + eps)[:, None, None]
+    normalized = (x - _wide(mean)[:, None, None]) / deviation
+    if relu:
+        grad = np.where(normalized * _per_channel(weight, 1) + _per_channel(bias, 0) <= 0, 0, grad)
+    dweight, dbias = (grad * normalized).sum((0, 2, 3)), grad.sum((0, 2, 3))
+    dx = grad
+    if training:
+        n = x.size // x.shape[1]
+        dx = grad - dbias[:, None, None] / n - normalized * dweight[:, None, None] / n
+    return _from_nchw(dx * _per_channel(weight, 1) / deviation, layout), dweight, dbias
+
+
 # ---- Winograd --------------------------------------------------------------------------------------------
 
 

@@ -176,3 +176,16 @@ def test_an_algorithm_of_a_block_reaches_layers_with_cached_weights(forced):
     with fastconv.algorithm(forced):
         got = layer(x)
         np.testing.assert_array_equal(got, fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy()))
+
+
+def test_batch_norm_keeps_the_layout_and_the_bits():
+    fastconv.manual_seed(2)
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 16, 3), nn.BatchNorm2d(16), nn.ReLU()
+    )
+    native = gradients(model, images(3))
+    assert isinstance(model(fastconv.tensor(images(3)))._value, _core.Blocked)
+    with plain_results():
+        plain = gradients(model, images(3))
+    for a, b in zip(native, plain, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -66,3 +66,17 @@ V_INLINE __m256i v_first(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_ep
 #endif
 V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return V_OP(maskload)(p, v_first(n)); }
 V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { V_OP(maskstore)(p, v_first(n), a); }
+
+/* The lanes of a, WL at a time, as doubles. */
+typedef __m256d v_wide;
+#if FC_BITS == 32
+V_INLINE v_wide v_widen(v_t a, const int part) { return _mm256_cvtps_pd(part ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a)); }
+#else
+V_INLINE v_wide v_widen(v_t a, const int part) { return (void)part, a; }
+#endif
+V_INLINE v_wide v_wide_load(const double *p) { return _mm256_loadu_pd(p); }
+V_INLINE void v_wide_store(double *p, v_wide a) { _mm256_storeu_pd(p, a); }
+V_INLINE v_wide v_wide_set1(double x) { return _mm256_set1_pd(x); }
+V_INLINE v_wide v_wide_add(v_wide a, v_wide b) { return _mm256_add_pd(a, b); }
+V_INLINE v_wide v_wide_sub(v_wide a, v_wide b) { return _mm256_sub_pd(a, b); }
+V_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c) { return _mm256_fmadd_pd(a, b, c); }

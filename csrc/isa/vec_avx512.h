@@ -79,3 +79,17 @@ V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { _mm512_mask_storeu_ps(p, 
 V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
 V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), a); }
 #endif
+
+/* The lanes of a, WL at a time, as doubles. */
+typedef __m512d v_wide;
+#if FC_BITS == 32
+V_INLINE v_wide v_widen(v_t a, const int part) { return _mm512_cvtps_pd(part ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a)); }
+#else
+V_INLINE v_wide v_widen(v_t a, const int part) { return (void)part, a; }
+#endif
+V_INLINE v_wide v_wide_load(const double *p) { return _mm512_loadu_pd(p); }
+V_INLINE void v_wide_store(double *p, v_wide a) { _mm512_storeu_pd(p, a); }
+V_INLINE v_wide v_wide_set1(double x) { return _mm512_set1_pd(x); }
+V_INLINE v_wide v_wide_add(v_wide a, v_wide b) { return _mm512_add_pd(a, b); }
+V_INLINE v_wide v_wide_sub(v_wide a, v_wide b) { return _mm512_sub_pd(a, b); }
+V_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c) { return _mm512_fmadd_pd(a, b, c); }

@@ -68,3 +68,14 @@ V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i++) p[i] = a[i];
 }
+
+/* The lanes of a, WL at a time, as doubles. */
+typedef double v_wide __attribute__((vector_size(16)));
+typedef double FC_NAME(v_wide_unaligned) __attribute__((vector_size(16), aligned(sizeof(double)), may_alias));
+V_INLINE v_wide v_widen(v_t a, const int part) { return (v_wide){(double)a[WL * part], (double)a[WL * part + 1]}; }
+V_INLINE v_wide v_wide_load(const double *p) { return *(const FC_NAME(v_wide_unaligned) *)p; }
+V_INLINE void v_wide_store(double *p, v_wide a) { *(FC_NAME(v_wide_unaligned) *)p = a; }
+V_INLINE v_wide v_wide_set1(double x) { return (v_wide){x, x}; }
+V_INLINE v_wide v_wide_add(v_wide a, v_wide b) { return a + b; }
+V_INLINE v_wide v_wide_sub(v_wide a, v_wide b) { return a - b; }
+V_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c) { return a * b + c; }

@@ -147,11 +147,26 @@ struct fc_planes {
     ptrdiff_t panel;             /* stride of a panel */
 };
 
+/* One row of pixels of a batch normalisation; see norm_template.h. */
+struct fc_norm_row {
+    const void *x, *grad;
+    void *to;
+    ptrdiff_t x_step, grad_step, to_step;    /* lanes: from pixel to pixel; planes: from channel to channel */
+    int64_t first, count;        /* pixels; first counts from the start of the image */
+    int64_t channels;            /* planes only: at most 16 */
+    int relu, whole;
+    const void *coefficients;    /* [6][coefficient], of the first channel */
+    ptrdiff_t coefficient;
+    const double *center;
+    double *sums;                /* 2 * 16 * `wide` of them, added to */
+};
+
 struct fc_kernels {
     const char *isa;
     fc_dtype dtype;
     int lanes;                   /* of the widest register tile; divides 16 or is a multiple of it */
     int vector;                  /* lanes of one vector: the narrowest tile */
+    int wide;                    /* doubles of one vector */
     int tile_rows, grad_rows;    /* largest tile of each kind; grad_rows divides 16 */
 
     fc_tile_kernel tile[FC_MAX_VECTORS][FC_MAX_ROWS];         /* [vectors - 1][rows - 1]: runs of 16 steps */
@@ -188,6 +203,13 @@ struct fc_kernels {
         uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);
     } pool;
+    void (*act)(fc_act, void *to, const void *a, const void *b, int64_t n);
+    struct {
+        void (*moments)(const struct fc_norm_row *);          /* sums of x - center and its square */
+        void (*products)(const struct fc_norm_row *);         /* sums of grad and grad * (x - center) */
+        void (*output)(const struct fc_norm_row *);
+        void (*gradient)(const struct fc_norm_row *);
+    } norm[2];                                                /* lanes, planes */
     double (*peak)(int64_t rounds);                           /* runs the register tile; returns its operations */
 };
 

@@ -7,7 +7,12 @@
 #include "kernels/winograd_template.h"
 #include "kernels/depthwise_template.h"
 #include "kernels/pool_template.h"
+#include "kernels/act_template.h"
+#include "kernels/norm_template.h"
 
+#define FC_NORM(form)                                                                                      \
+    { FC_NAME(norm_##form##_moments), FC_NAME(norm_##form##_products), FC_NAME(norm_##form##_output),          \
+      FC_NAME(norm_##form##_gradient) }
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
 #define FC_PLANE(rows, v) FC_NAME(plane_tile_##rows##x##v),
 #define FC_WINOGRAD(m)                                                                                     \
@@ -19,6 +24,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .dtype = FC_BITS == 32 ? FC_F32 : FC_F64,
     .lanes = FC_MAX_VECTORS * VL,
     .vector = VL,
+    .wide = WL,
     .tile_rows = FC_TILE_ROWS,
     .grad_rows = FC_GRAD_ROWS,
     .tile = { { FC_EACH_ROWS(FC_ENTRY, 1) }, { FC_EACH_ROWS(FC_ENTRY, 2) } },
@@ -39,8 +45,11 @@ static const struct fc_kernels FC_NAME(table) = {
     .depthwise_grad = FC_NAME(depthwise_grad),
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
               .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter) },
+    .act = FC_NAME(act),
+    .norm = { FC_NORM(lanes), FC_NORM(planes) },
     .peak = FC_NAME(peak),
 };
 #undef FC_ENTRY
 #undef FC_PLANE
 #undef FC_WINOGRAD
+#undef FC_NORM

@@ -39,6 +39,17 @@
 #define v_zip_lo FC_NAME(v_zip_lo)
 #define v_zip_hi FC_NAME(v_zip_hi)
 
+/* Vectors of doubles, for sums that are more accurate than their terms; v_wide has WL lanes. */
+#define v_wide FC_NAME(v_wide)
+#define v_widen FC_NAME(v_widen)
+#define v_wide_load FC_NAME(v_wide_load)
+#define v_wide_store FC_NAME(v_wide_store)
+#define v_wide_set1 FC_NAME(v_wide_set1)
+#define v_wide_add FC_NAME(v_wide_add)
+#define v_wide_sub FC_NAME(v_wide_sub)
+#define v_wide_fma FC_NAME(v_wide_fma)
+#define WL (VL * FC_BITS / 64)
+
 #define V_INLINE static inline __attribute__((always_inline, unused))
 
 /* In front of a loop with constant bounds: no loop is left. UNROLL_4: four rounds at a time. */

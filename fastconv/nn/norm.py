@@ -1,15 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Batch normalisation.
-
-    y = (x - mean) * scale + bias,   scale = weight / sqrt(var + eps)
-
-per channel of (N, C, H, W). In training mean and var are those of the batch, and with
-n = N * H * W, xhat = (x - mean) / sqrt(var + eps) the gradients are
-
-    dbias = sum(g),   dweight = sum(g * xhat),   dx = scale * (g - dbias / n - xhat * dweight / n).
-
-With given statistics dx = scale * g. Statistics are float64, whatever x is.
-"""
+"""Batch normalisation; the maths is in fastconv/ops/norm.py."""
 
 from __future__ import annotations
 
@@ -17,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.autograd import Function, Tensor
+from fastconv import ops
+from fastconv.autograd import Function, Tensor, Value
 from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, count, float_type, number
 from fastconv.nn.init import ones_, zeros_
@@ -26,19 +17,10 @@ from fastconv.nn.parameter import Parameter
 from fastconv.ops._check import flag, same_dtype
 
 
-def _channel_sum(a: Array) -> Array:
-    """The sum over all axes but the channels, in float64, each image's plane by itself first."""
-    planes: Array = a.reshape(*a.shape[:2], -1).sum(axis=2, dtype=np.float64)
-    total: Array = planes.sum(axis=0)
-    return total
-
-
-def _per_channel(values: Array, dtype: np.dtype[Any]) -> Array:
-    return values.astype(dtype)[:, None, None]
-
-
 class BatchNormalization(Function):
     """Normalise by the given float64 statistics, or by the batch's, left in ``mean`` and ``var``."""
+
+    native = True
 
     def __init__(self, mean: Array | None, var: Array | None, eps: float) -> None:
         self.from_batch = mean is None or var is None
@@ -46,39 +28,23 @@ class BatchNormalization(Function):
         self.var: Any = var
         self.eps = eps
 
-    def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+    def forward(self, x: Value, weight: Array | None, bias: Array | None) -> Value:
         same_dtype(input=x, weight=weight, bias=bias)
-        if self.from_batch:
-            self.mean = _channel_sum(x) / (x.size // x.shape[1])
-        # Taking the mean off first keeps the digits of a channel whose mean is large against its deviation.
-        # What rounding the mean leaves is taken off in float64, with the bias.
-        rounded = self.mean.astype(x.dtype)
-        residue = self.mean - rounded
-        y: Array = x - rounded[:, None, None]
-        if self.from_batch:
-            self.var = np.maximum(_channel_sum(np.square(y)) / (x.size // x.shape[1]) - residue**2, 0)
-        self.inverse_deviation = 1 / np.sqrt(self.var + self.eps)
-        scale = self.inverse_deviation if weight is None else self.inverse_deviation * weight
-        shift = -residue * scale if bias is None else bias - residue * scale
-        y *= _per_channel(scale, x.dtype)
-        y += _per_channel(shift, x.dtype)
+        mean, var = (None, None) if self.from_batch else (self.mean, self.var)
         self.save(x, weight)
+        y: Value
+        y, self.mean, self.var = ops.batch_norm(
+            x, mean, var, weight, bias, self.from_batch, eps=self.eps, return_statistics=True
+        )
         return y
 
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+    def backward(self, grad: Value) -> tuple[Value | None, ...]:
         x, weight = self.saved
-        scale = self.inverse_deviation if weight is None else self.inverse_deviation * weight
-        if not (self.from_batch or self.needs[1] or self.needs[2]):
-            return grad * _per_channel(scale, x.dtype), None, None
-        normalized = (x - _per_channel(self.mean, x.dtype)) * _per_channel(self.inverse_deviation, x.dtype)
-        dbias, dweight = _channel_sum(grad), _channel_sum(grad * normalized)
-        dx = grad
-        if self.from_batch:
-            n = x.size // x.shape[1]
-            normalized *= _per_channel(dweight / n, x.dtype)
-            dx = grad - normalized
-            dx -= _per_channel(dbias / n, x.dtype)
-        return dx * _per_channel(scale, x.dtype), dweight.astype(x.dtype), dbias.astype(x.dtype)
+        need_x, need_weight, need_bias = self.needs
+        return ops.batch_norm_backward(
+            grad, x, self.mean, self.var, weight, None, self.from_batch, self.eps,
+            (need_x, need_weight, need_bias),
+        )
 
 
 class BatchNorm2d(Module):

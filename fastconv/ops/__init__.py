@@ -5,18 +5,25 @@ They keep no state but a cache of plans, and may be called from several threads.
 """
 
 from fastconv.ops._algorithm import algorithm
+from fastconv.ops.act import add, relu, relu_backward
 from fastconv.ops.conv import conv2d, conv2d_backward
 from fastconv.ops.linear import linear, linear_backward
+from fastconv.ops.norm import batch_norm, batch_norm_backward
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 __all__ = [
+    "add",
     "algorithm",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
     "linear",
     "linear_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "relu",
+    "relu_backward",
 ]

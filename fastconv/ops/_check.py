@@ -130,7 +130,7 @@ def _float_fix(name: str, dtype: np.dtype[Any]) -> str:
     return f"Convert it first: {name}.astype(np.float32)."
 
 
-def same_dtype(**arrays: Array | None) -> None:
+def same_dtype(**arrays: Array | Blocked | None) -> None:
     """TypeError unless the arrays that are given share one element type."""
     given = [(name, array.dtype) for name, array in arrays.items() if array is not None]
     first_name, first = given[0]
