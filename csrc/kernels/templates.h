@@ -6,6 +6,7 @@
 #include "kernels/weights_template.h"
 #include "kernels/winograd_template.h"
 #include "kernels/depthwise_template.h"
+#include "kernels/planes_template.h"
 #include "kernels/pool_template.h"
 
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
@@ -35,7 +36,10 @@ static const struct fc_kernels FC_NAME(table) = {
     .depthwise = FC_NAME(depthwise),
     .depthwise_grad = FC_NAME(depthwise_grad),
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
-              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter) },
+              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
+              .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
+              .planes = { FC_NAME(planes_max), FC_NAME(planes_average), FC_NAME(planes_spread), FC_NAME(planes_total),
+                          FC_NAME(planes_fill) } },
     .peak = FC_NAME(peak),
 };
 #undef FC_ENTRY

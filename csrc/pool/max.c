@@ -22,7 +22,7 @@ fc_status fc_max_pool_run(const fc_pool_plan *plan, const fc_pool_data *data)
     struct fc_pooling j;
     fc_pooling_init(&j, plan, data, 0);
     if (j.indices.data && !indices_fit(&j)) return FC_OVERFLOW;
-    j.reduce = j.indices.data ? j.k->pool.max_index : j.k->pool.max;
+    j.reduce = j.indices.data || j.codes.data ? j.k->pool.max_index : j.k->pool.max;
     return fc_pooling_run(&j, data->threads);
 }
 
