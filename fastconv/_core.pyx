@@ -203,12 +203,17 @@ cdef int item_bytes(fc_dtype dtype) noexcept:
 cdef int64_t extents(View view, bint channels_last, int64_t *space) noexcept:
     """Fills the three spatial extents, 1 for the axes the array has not; returns the number of its elements."""
     cdef Py_buffer *b = &view.buffer
-    cdef int spatial = b.ndim - 2, axis
-    cdef int64_t elements = b.shape[0] * b.shape[b.ndim - 1 if channels_last else 1]
+    cdef int spatial = b.ndim - (3 if view.blocked else 2), axis, first = 1 if channels_last and not view.blocked else 2
+    cdef int64_t elements = b.shape[0] * channels_of(view, channels_last)
     for axis in range(3):
-        space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + (1 if channels_last else 2)]
+        space[axis] = 1 if axis < 3 - spatial else b.shape[axis - 3 + spatial + first]
         elements *= space[axis]
     return elements
+
+
+cdef int64_t channels_of(View view, bint channels_last) noexcept:
+    cdef Py_buffer *b = &view.buffer
+    return b.shape[1] * BLOCK if view.blocked else b.shape[b.ndim - 1 if channels_last else 1]
 
 
 cdef int expect(View view, str name, int itemsize, int64_t batch, int64_t channels, const int64_t *space,
@@ -549,7 +554,7 @@ def scatter_planes(grad_output, indices, out, bint channels_last):
     cdef View y = hold(grad_output, PyBUF_STRIDES), positions = hold(indices, PyBUF_STRIDES)
     cdef View x = hold(out, PyBUF_STRIDES | PyBUF_WRITABLE)
     cdef fc_dtype dtype = FC_F32 if x.buffer.itemsize == 4 else FC_F64
-    cdef int64_t batch = x.buffer.shape[0], channels = x.buffer.shape[x.buffer.ndim - 1 if channels_last else 1]
+    cdef int64_t batch = x.buffer.shape[0], channels = channels_of(x, channels_last)
     cdef int64_t x_space[3]
     cdef int64_t y_space[3]
     cdef int64_t elements = extents(x, channels_last, x_space) + extents(y, channels_last, y_space)

@@ -127,8 +127,6 @@ static fc_status run_tasks(struct job *j, const fc_pool *p, int merged)
     return fc_parallel(planes_task, j, images * j->groups * j->strips, j->data->threads);
 }
 
-static int is_merged(const fc_tensor *t, int64_t channels) { return !t->data || t->batch == channels * t->channel; }
-
 static void (*kernel_of(const fc_pool_plan *plan, int backward))(const struct fc_planes *)
 {
     const struct fc_kernels *k = plan->kernels;
@@ -151,6 +149,6 @@ int fc_planes_run(const fc_pool_plan *plan, const fc_pool_data *d, int backward,
                               .weight = d->codes.data ? p->kernel[2] : p->in[2] };
     if (p->kind == FC_AVG_POOL) set_divisor(&j.w, p, d->workspace);
     if (fc_pool_is_total(p)) j.w.width *= j.w.height, j.w.height = 1, j.result_rows = 1;
-    *status = run_tasks(&j, p, is_merged(&d->x, p->channels) && is_merged(&d->y, p->channels) && is_merged(index, p->channels));
+    *status = run_tasks(&j, p, fc_pool_is_merged(&d->x, p) && fc_pool_is_merged(&d->y, p) && fc_pool_is_merged(index, p));
     return 1;
 }

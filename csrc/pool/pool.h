@@ -108,6 +108,12 @@ void fc_pool_reduce_row(const struct fc_pooling *j, const struct fc_pool_task *t
 /* The positions or codes of the maxima of the row whose indices are in t->index. */
 void fc_pool_write_places(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row);
 
+/* Whether the planes of all images follow each other at equal distances, or there is no tensor. */
+static inline int fc_pool_is_merged(const fc_tensor *t, const fc_pool *p)
+{
+    return !t->data || (t->block == FC_BLOCK * t->channel && t->batch == p->channels * t->channel);
+}
+
 /* ---- Planes with adjacent columns (planes.c) ----------------------------------------------------------------------*/
 
 /* Runs the pooling if its windows and arrays suit planes_template.h; returns whether they do. */

@@ -214,7 +214,8 @@ static void strip_task(void *data, int64_t number, int worker)
 
 /* ---- The whole ----------------------------------------------------------------------------------------------------*/
 
-static int is_merged(const fc_tensor *t, int64_t channels) { return !t->data || t->batch == channels * t->channel; }
+/* Whether all channels are adjacent, not only those of a block. */
+static int in_lines(const fc_tensor *t) { return !t->data || (t->channel == 1 && t->block == FC_BLOCK); }
 
 void fc_pooling_init(struct fc_pooling *j, const fc_pool_plan *plan, const fc_pool_data *data, int backward)
 {
@@ -224,9 +225,9 @@ void fc_pooling_init(struct fc_pooling *j, const fc_pool_plan *plan, const fc_po
                               .workspace = data->workspace, .bytes = plan->workspace };
     if (backward) j->indices.data = j->codes.data = NULL;
     for (int a = 0; a < FC_AXES; a++) fc_axis_init(&j->axis[a], p, a, backward);
-    choose_lanes(j, j->from.channel == 1 && j->to.channel == 1 ? WIDE : FC_BLOCK);
-    if (p->batch > 1 && is_merged(&j->from, p->channels) && is_merged(&j->to, p->channels) && is_merged(&j->indices, p->channels) &&
-        is_merged(&j->codes, p->channels)) {
+    choose_lanes(j, in_lines(&j->from) && in_lines(&j->to) && in_lines(&j->indices) && in_lines(&j->codes) ? WIDE : FC_BLOCK);
+    if (p->batch > 1 && fc_pool_is_merged(&j->from, p) && fc_pool_is_merged(&j->to, p) && fc_pool_is_merged(&j->indices, p) &&
+        fc_pool_is_merged(&j->codes, p)) {
         j->channels *= p->batch;
         j->batch = 1;
     }
