@@ -165,13 +165,21 @@ typedef struct {
     fc_tensor x;            /* input, or its gradient */
     fc_tensor y;            /* output, or its gradient */
     fc_tensor indices;      /* int64 positions (d*height + h)*width + w of the maxima, or data = NULL */
+    fc_tensor codes;        /* or, a byte each, (kd*kernel[1] + kh)*kernel[2] + kw of their taps; or data = NULL */
     void *workspace;        /* threads * plan.workspace bytes, 64-byte aligned; none for fc_max_pool_backward */
     int threads;
 } fc_pool_data;
 
-/* y (and indices) from x. FC_OVERFLOW: indices into a float32 window that spans 2^31 elements or more. */
+/* Whether the maxima of a problem have codes: windows are not dilated and have at most 256 taps. */
+int fc_pool_has_codes(const fc_pool *problem);
+
+/* y (and indices or codes) from x. FC_OVERFLOW: indices into a float32 window that spans 2^31 elements or more.
+ * FC_UNSUPPORTED: codes where there are none. */
 fc_status fc_pool_run(const fc_pool_plan *plan, const fc_pool_data *data);
 fc_status fc_avg_pool_backward(const fc_pool_plan *plan, const fc_pool_data *data);    /* x from y */
+
+/* x = 0, then x[maximum] += y in row-major order, for the codes that the plan's forward pass has written. */
+fc_status fc_max_pool_backward_codes(const fc_pool_plan *plan, const fc_pool_data *data);
 
 /* x = 0, then x[n, c][indices] += y in row-major order; FC_INVALID, and x untouched, if an index lies outside its plane. */
 fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out,

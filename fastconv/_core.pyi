@@ -126,12 +126,21 @@ class PoolPlan:
     @property
     def workspace_bytes(self) -> int:
         """Scratch memory of one thread, for either pass."""
-    def forward(self, x: Array, out: Array, indices: Array | None, channels_last: bool) -> None:
-        """indices, if given, is int64 of out's shape: the flat position (h*W + w) of each maximum."""
-    def backward(self, grad_output: Array, out: Array, channels_last: bool) -> None:
-        """out[:] = gradient with respect to the input; kind "avg" only."""
+    @property
+    def has_codes(self) -> bool:
+        """Whether maxima can be given as codes: windows without dilation, of at most 256 taps."""
+    def forward(self, x: Images, out: Images, indices: Images | None, channels_last: bool) -> None:
+        """indices, if given, has out's shape: int64, the flat position (h*W + w) of each maximum, or uint8, its code.
 
-def scatter_planes(grad_output: Array, indices: Array, out: Array, channels_last: bool) -> bool:
+        The code of a maximum is the number of its tap in the window, row by row, taps outside of x counted.
+        All arrays are plain, or all are Blocked.
+        """
+    def backward(self, grad_output: Images, out: Images, channels_last: bool) -> None:
+        """out[:] = gradient with respect to the input; kind "avg" only."""
+    def backward_codes(self, grad_output: Images, codes: Images, out: Images, channels_last: bool) -> None:
+        """out[:] = gradient with respect to the input, from the codes of forward; kind "max" only."""
+
+def scatter_planes(grad_output: Images, indices: Images, out: Images, channels_last: bool) -> bool:
     """Backward of max pooling: out = 0, then out[n, c].flat[indices] += grad_output, in row-major order.
 
     Returns False, with out untouched, if an index lies outside its plane.

@@ -541,24 +541,38 @@ cdef class PoolPlan:
     def workspace_bytes(self):
         return self.plan.workspace
 
+    @property
+    def has_codes(self):
+        return bool(fc_pool_has_codes(&self.plan.problem))
+
     cdef int run(self, View x, View y, View indices, bint channels_last, bint backward) except -1:
         cdef fc_pool *p = &self.plan.problem
+        cdef bint coded = indices is not None and indices.buffer.itemsize == 1
         expect(x, "x", item_bytes(p.dtype), p.batch, p.channels, p.input, channels_last)
         expect(y, "output", item_bytes(p.dtype), p.batch, p.channels, p.out, channels_last)
         if indices is not None:
-            expect(indices, "indices", sizeof(int64_t), p.batch, p.channels, p.out, channels_last)
+            expect(indices, "indices", 1 if coded else sizeof(int64_t), p.batch, p.channels, p.out, channels_last)
+            if coded and not fc_pool_has_codes(p):
+                raise ValueError("indices: this problem has no codes; expected int64 positions")
         cdef fc_pool_data data
         data.x = tensor(x, channels_last)
         data.y = tensor(y, channels_last)
-        data.indices.data = NULL
-        if indices is not None:
+        data.indices.data = data.codes.data = NULL
+        if coded:
+            data.codes = tensor(indices, channels_last)
+        elif indices is not None:
             data.indices = tensor(indices, channels_last)
         data.threads = fc_threads_for(self.plan.seconds, num_threads)
         cdef Scratch scratch = borrow(<size_t>data.threads * self.plan.workspace)
         data.workspace = scratch.memory
         cdef fc_status status
         with nogil:
-            status = fc_avg_pool_backward(&self.plan, &data) if backward else fc_pool_run(&self.plan, &data)
+            if not backward:
+                status = fc_pool_run(&self.plan, &data)
+            elif coded:
+                status = fc_max_pool_backward_codes(&self.plan, &data)
+            else:
+                status = fc_avg_pool_backward(&self.plan, &data)
         return check(status)
 
     def forward(self, x, out, indices, bint channels_last):
@@ -567,15 +581,21 @@ cdef class PoolPlan:
 
     def backward(self, grad_output, out, bint channels_last):
         if self.plan.problem.kind != FC_AVG_POOL:
-            raise ValueError("kind: the gradient of 'max' pooling needs the indices; see scatter_planes")
+            raise ValueError("kind: the gradient of 'max' pooling needs the maxima; see backward_codes, scatter_planes")
         self.run(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), None, channels_last, True)
+
+    def backward_codes(self, grad_output, codes, out, bint channels_last):
+        cdef View view = hold(codes, PyBUF_STRIDES)
+        if self.plan.problem.kind != FC_MAX_POOL or view.buffer.itemsize != 1:
+            raise ValueError("codes: expected the bytes that forward of 'max' pooling has written")
+        self.run(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), view, channels_last, True)
 
 
 def scatter_planes(grad_output, indices, out, bint channels_last):
     cdef View y = hold(grad_output, PyBUF_STRIDES), positions = hold(indices, PyBUF_STRIDES)
     cdef View x = hold(out, PyBUF_STRIDES | PyBUF_WRITABLE)
     cdef fc_dtype dtype = FC_F32 if x.buffer.itemsize == 4 else FC_F64
-    cdef int64_t batch = x.buffer.shape[0], channels = x.buffer.shape[x.buffer.ndim - 1 if channels_last else 1]
+    cdef int64_t batch = x.buffer.shape[0], channels = channels_of(x, channels_last)
     cdef int64_t x_space[3]
     cdef int64_t y_space[3]
     cdef int64_t elements = extents(x, channels_last, x_space) + extents(y, channels_last, y_space)
@@ -585,6 +605,7 @@ def scatter_planes(grad_output, indices, out, bint channels_last):
     data.x = tensor(x, channels_last)
     data.y = tensor(y, channels_last)
     data.indices = tensor(positions, channels_last)
+    data.codes.data = NULL
     data.workspace = NULL
     data.threads = fc_threads_for(0.5e-9 * elements, num_threads)
     cdef fc_status status

@@ -62,7 +62,7 @@ cdef extern from "fastconv.h" nogil:
         size_t workspace
         double seconds
     ctypedef struct fc_pool_data:
-        fc_tensor x, y, indices
+        fc_tensor x, y, indices, codes
         void *workspace
         int threads
     ctypedef enum fc_act:
@@ -100,6 +100,8 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_pool_init(fc_pool *)
     fc_status fc_pool_plan_init(fc_pool_plan *, const fc_pool *)
     fc_status fc_pool_run(const fc_pool_plan *, const fc_pool_data *)
+    int fc_pool_has_codes(const fc_pool *)
+    fc_status fc_max_pool_backward_codes(const fc_pool_plan *, const fc_pool_data *)
     fc_status fc_avg_pool_backward(const fc_pool_plan *, const fc_pool_data *)
     fc_status fc_max_pool_backward(fc_dtype, int64_t, int64_t, const int64_t *, const int64_t *, const fc_pool_data *)
     fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)

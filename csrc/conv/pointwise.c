@@ -76,13 +76,13 @@ static void pack_strip(const struct fc_corr *c, int64_t image, int64_t group, in
         const int64_t from = (panel + 1) * lanes > count ? 0 : c->depths;
         memset(panels + panel * panel_bytes(c) + from * lanes * (ptrdiff_t)c->size, 0, (size_t)((padded_depths(c) - from) * lanes) * c->size);
     }
-    struct fc_planes l = { .depth = c->from.channel, .pixel = c->from.space[2], .depths = c->depths, .panels = panels,
+    struct fc_panels l = { .depth = c->from.channel, .pixel = c->from.space[2], .depths = c->depths, .panels = panels,
                            .panel = padded_depths(c) * lanes };
     for (; l.first < count; l.first += l.count) {
         const int64_t row = (first + l.first) / width, column = (first + l.first) % width;
         l.count = fc_min(count - l.first, width - column);
         l.from = fc_element(&c->from, c->size, image, group * c->depths, 0, row, column);
-        c->k->pack_planes(&l);
+        c->k->pack_panels(&l);
     }
 }
 

@@ -80,3 +80,51 @@ V_INLINE v_wide v_wide_set1(double x) { return _mm256_set1_pd(x); }
 V_INLINE v_wide v_wide_add(v_wide a, v_wide b) { return _mm256_add_pd(a, b); }
 V_INLINE v_wide v_wide_sub(v_wide a, v_wide b) { return _mm256_sub_pd(a, b); }
 V_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c) { return _mm256_fmadd_pd(a, b, c); }
+
+/* ---- Pooling: pieces of rows, every second element, masks ------------------------------------------------------*/
+
+/* Lanes from .. to - 1; both may lie outside of the vector. */
+V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
+{
+    const ptrdiff_t low = from < 0 ? 0 : from > VL ? VL : from, high = to < low ? low : to > VL ? VL : to;
+#if FC_BITS == 32
+    return _mm256_castsi256_ps(_mm256_andnot_si256(v_first(low), v_first(high)));
+#else
+    return _mm256_castsi256_pd(_mm256_andnot_si256(v_first(low), v_first(high)));
+#endif
+}
+/* a0 a2 a4 ... b0 b2 ... and a1 a3 a5 ... b1 b3 ...: within 128-bit lanes first. */
+#if FC_BITS == 32
+#define V_QUARTERS(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8))
+V_INLINE v_t v_even(v_t a, v_t b) { return V_QUARTERS(_mm256_shuffle_ps(a, b, 0x88)); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return V_QUARTERS(_mm256_shuffle_ps(a, b, 0xdd)); }
+#undef V_QUARTERS
+V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
+{
+    return _mm256_blendv_ps(otherwise, _mm256_maskload_ps(p, _mm256_castps_si256(m)), m);
+}
+#else
+V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8); }
+V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
+{
+    return _mm256_blendv_pd(otherwise, _mm256_maskload_pd(p, _mm256_castpd_si256(m)), m);
+}
+#endif
+V_INLINE v_mask v_equal(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_EQ_OQ); }
+V_INLINE v_mask v_unordered(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_UNORD_Q); }
+V_INLINE v_mask v_none(void) { return V_OP(setzero)(); }
+V_INLINE v_mask v_either(v_mask a, v_mask b) { return V_OP(or)(a, b); }
+V_INLINE int v_any(v_mask m) { return V_OP(movemask)(m) != 0; }
+/* VL bytes as numbers. */
+#if FC_BITS == 32
+V_INLINE v_t v_load_bytes(const uint8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+#else
+V_INLINE v_t v_load_bytes(const uint8_t *p)
+{
+    return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_loadu_si32(p)));
+}
+#endif

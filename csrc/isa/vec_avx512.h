@@ -93,3 +93,47 @@ V_INLINE v_wide v_wide_set1(double x) { return _mm512_set1_pd(x); }
 V_INLINE v_wide v_wide_add(v_wide a, v_wide b) { return _mm512_add_pd(a, b); }
 V_INLINE v_wide v_wide_sub(v_wide a, v_wide b) { return _mm512_sub_pd(a, b); }
 V_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c) { return _mm512_fmadd_pd(a, b, c); }
+
+/* ---- Pooling: pieces of rows, every second element, masks ------------------------------------------------------*/
+
+/* Lanes from .. to - 1; both may lie outside of the vector. */
+V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
+{
+    const ptrdiff_t low = from < 0 ? 0 : from > VL ? VL : from, high = to < low ? low : to > VL ? VL : to;
+    return (v_mask)((1u << high) - (1u << low));
+}
+/* a0 a2 a4 ... b0 b2 ... and a1 a3 a5 ... b1 b3 ... */
+#if FC_BITS == 32
+V_INLINE v_t v_even(v_t a, v_t b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+}
+V_INLINE v_t v_odd(v_t a, v_t b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
+}
+V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_ps(otherwise, m, p); }
+V_INLINE v_mask v_equal(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
+#else
+V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b); }
+V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_pd(otherwise, m, p); }
+V_INLINE v_mask v_equal(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_UNORD_Q); }
+#endif
+V_INLINE v_mask v_none(void) { return 0; }
+V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
+V_INLINE int v_any(v_mask m) { return m != 0; }
+/* VL bytes as numbers. */
+#if FC_BITS == 32
+V_INLINE v_t v_load_bytes(const uint8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+#else
+V_INLINE v_t v_load_bytes(const uint8_t *p)
+{
+    return _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+#endif

@@ -79,3 +79,44 @@ V_INLINE v_wide v_wide_set1(double x) { return (v_wide){x, x}; }
 V_INLINE v_wide v_wide_add(v_wide a, v_wide b) { return a + b; }
 V_INLINE v_wide v_wide_sub(v_wide a, v_wide b) { return a - b; }
 V_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c) { return a * b + c; }
+
+/* ---- Pooling: pieces of rows, every second element, masks ------------------------------------------------------*/
+
+/* Lanes from .. to - 1; both may lie outside of the vector. */
+V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
+{
+    v_mask m;
+    for (int i = 0; i < VL; i++) m[i] = -(v_bits)(from <= i && i < to);
+    return m;
+}
+V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
+{
+    for (int i = 0; i < VL; i++)
+        if (m[i]) otherwise[i] = p[i];
+    return otherwise;
+}
+/* a0 a2 a4 ... b0 b2 ... and a1 a3 a5 ... b1 b3 ... */
+#if FC_BITS == 32
+V_INLINE v_t v_even(v_t a, v_t b) { return (v_t){a[0], a[2], b[0], b[2]}; }
+V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], a[3], b[1], b[3]}; }
+#else
+V_INLINE v_t v_even(v_t a, v_t b) { return (v_t){a[0], b[0]}; }
+V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], b[1]}; }
+#endif
+V_INLINE v_mask v_equal(v_t a, v_t b) { return a == b; }
+V_INLINE v_mask v_unordered(v_t a, v_t b) { return (a != a) | (b != b); }
+V_INLINE v_mask v_none(void) { return (v_mask){0}; }
+V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
+V_INLINE int v_any(v_mask m)
+{
+    v_bits any = 0;
+    for (int i = 0; i < VL; i++) any |= m[i];
+    return any != 0;
+}
+/* VL bytes as numbers. */
+V_INLINE v_t v_load_bytes(const uint8_t *p)
+{
+    v_t a;
+    for (int i = 0; i < VL; i++) a[i] = p[i];
+    return a;
+}

@@ -126,6 +126,15 @@ struct fc_positions {
     int64_t first, step;
 };
 
+/* Indices as pool_max_index leaves them, below 256 -> bytes. */
+struct fc_codes {
+    const void *index;
+    ptrdiff_t lanes;
+    uint8_t *to;
+    ptrdiff_t channel, pixel;
+    int64_t channels, count;
+};
+
 /* x[channel][position] += y[channel][pixel] for a row of pixels in order. */
 struct fc_scatter {
     void *x;
@@ -139,7 +148,7 @@ struct fc_scatter {
 };
 
 /* Pixels of planes -> panels [panel][depth][lanes of the widest tile]: `count` of them, to be number `first` .. of the panels. */
-struct fc_planes {
+struct fc_panels {
     const void *from;
     ptrdiff_t depth, pixel;      /* strides */
     int64_t depths, first, count;
@@ -161,6 +170,38 @@ struct fc_norm_row {
     double *sums;                /* 2 * 16 * `wide` of them, added to */
 };
 
+/* Planes with adjacent columns, and windows of up to three rows and two or three columns; see planes_template.h. */
+struct fc_planes {
+    void *x, *y;                 /* input and output, or their gradients */
+    ptrdiff_t x_plane, x_row, y_plane, y_row;
+    int64_t planes, height, width;    /* of x */
+    int64_t rows, columns;       /* of y */
+    int64_t first, end;          /* rows to compute: of y forward, of x backward */
+    int64_t kernel[2], stride[2], pad[2];
+    double factor, divisor;      /* a sum is multiplied by factor, or divided by divisor, or, both being 0, divided by ... */
+    const void *row_taps, *column_taps;    /* ... row_taps[row of y] * column_taps[column of y], readable to a whole vector */
+    uint8_t *code;               /* of each maximum, row * kernel[1] + column of its tap, or NULL; backward they are read */
+    int64_t *position;           /* of each maximum in its plane, or NULL; forward only */
+    ptrdiff_t index_plane, index_row;    /* strides of codes or positions */
+    int64_t weight;              /* forward with codes: kernel[1]; with positions: width */
+    void *scratch;               /* FC_PLANES_SCRATCH(columns) elements */
+};
+#define FC_PLANES_SCRATCH(columns) (8 * ((columns) + 96))
+
+/* Backward of maxima where channels are adjacent: one row of dx from the rows of dy and codes whose windows meet it. */
+struct fc_spread {
+    void *x;
+    ptrdiff_t x_pixel;
+    int64_t row, width;          /* of x */
+    const void *y;               /* of row 0 of dy */
+    ptrdiff_t y_row, y_pixel;
+    const uint8_t *code;
+    ptrdiff_t code_row, code_pixel;
+    int64_t rows, columns;       /* of dy */
+    int64_t kernel[2], stride[2], pad[2];
+    int64_t lanes;               /* channels, whole vectors */
+};
+
 struct fc_kernels {
     const char *isa;
     fc_dtype dtype;
@@ -173,7 +214,7 @@ struct fc_kernels {
     fc_tile_kernel plane_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* one run of len steps; init holds one value for each row */
     fc_tile_kernel grad_tile[FC_MAX_VECTORS];                 /* [vectors - 1]: grad_rows rows, runs of len steps */
 
-    void (*pack_planes)(const struct fc_planes *);
+    void (*pack_panels)(const struct fc_panels *);
     void (*pack_row)(const struct fc_row *);                  /* strided -> blocked, missing channels zeroed */
     void (*unpack_row)(const struct fc_row *);                /* blocked -> strided */
     void (*pack_weights)(const struct fc_weights *, int64_t panel);
@@ -199,7 +240,17 @@ struct fc_kernels {
         void (*max_index)(const struct fc_pool_row *);
         void (*sum)(const struct fc_pool_row *);
         void (*divide)(const struct fc_pixels *from, const struct fc_pixels *to, int64_t count, int64_t lanes, double divisor);
+        void (*total)(const struct fc_pool_row *);            /* the sum of a plane; see planes_template.h */
         void (*positions)(const struct fc_positions *);
+        void (*codes)(const struct fc_codes *);
+        void (*spread)(const struct fc_spread *);
+        struct {
+            void (*max)(const struct fc_planes *);
+            void (*average)(const struct fc_planes *);
+            void (*spread)(const struct fc_planes *);         /* backward, of maxima if there are codes, else of averages */
+            void (*total)(const struct fc_planes *);          /* of whole planes, height 1 */
+            void (*fill)(const struct fc_planes *);           /* its backward */
+        } planes;
         uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);
     } pool;

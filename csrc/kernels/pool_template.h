@@ -115,6 +115,24 @@ static void FC_NAME(pool_sum)(const struct fc_pool_row *w)
         for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) FC_NAME(sum_pixels)(w, p, lane, 1);
 }
 
+/* The sum of one window that is a whole plane, in the order of planes_total; all its runs are here. */
+static void FC_NAME(pool_total)(const struct fc_pool_row *w)
+{
+    for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+        v_t sum[VL];
+        UNROLL for (int i = 0; i < VL; i++) sum[i] = v_zero();
+        int64_t element = 0;
+        for (ptrdiff_t r = 0; r < w->runs; r++) {
+            const real *x = (const real *)w->x + w->run[r].offset + lane;
+            for (ptrdiff_t t = 0; t < w->run[r].taps; t++, element++)
+                sum[element % VL] = v_add(sum[element % VL], v_load(x + t * w->x_tap));
+        }
+        UNROLL for (int n = VL / 2; n > 0; n /= 2)
+            for (int i = 0; i < n; i++) sum[i] = v_add(sum[i], sum[i + n]);
+        v_store((real *)w->y + lane, sum[0]);
+    }
+}
+
 /* Whether 1 / x is exact: x is plus or minus a power of two. */
 V_INLINE int FC_NAME(is_power)(real x)
 {
@@ -177,6 +195,44 @@ static void FC_NAME(positions)(const struct fc_positions *w)
     const FC_NAME(lane) *index = w->index;
     for (ptrdiff_t p = 0; p < w->count; p++, index += w->lanes)
         FC_NAME(widen)(w->to + p * w->pixel, 1, index, w->first + p * w->step, 0, w->channels);
+}
+
+static void FC_NAME(codes)(const struct fc_codes *w)
+{
+    const FC_NAME(lane) *restrict index = w->index;
+    for (ptrdiff_t p = 0; p < w->count; p++, index += w->lanes) {
+        uint8_t *restrict to = w->to + p * w->pixel;
+        if (w->channel == 1) for (ptrdiff_t c = 0; c < w->channels; c++) to[c] = (uint8_t)index[c];
+        else for (ptrdiff_t c = 0; c < w->channels; c++) to[c * w->channel] = (uint8_t)index[c];
+    }
+}
+
+/* dx of VL channels of column i: what the windows from column `from` to `last` give whose maximum has the code of i's tap. */
+V_INLINE v_t FC_NAME(spread_pixel)(const struct fc_spread *s, ptrdiff_t i, ptrdiff_t from, ptrdiff_t last, ptrdiff_t lane)
+{
+    const ptrdiff_t at = s->row + s->pad[0], low = at - s->kernel[0] + s->stride[0];
+    const ptrdiff_t first = low < 0 ? 0 : low / s->stride[0], past = at / s->stride[0] + 1;
+    v_t sum = v_zero();
+    for (ptrdiff_t o = first; o < (past < s->rows ? past : s->rows); o++) {
+        const ptrdiff_t row_code = (at - o * s->stride[0]) * s->kernel[1] + i + s->pad[1];
+        const real *y = (const real *)s->y + o * s->y_row + lane;
+        const uint8_t *code = s->code + o * s->code_row + lane;
+        for (ptrdiff_t j = from; j <= last; j++) {
+            const v_mask here = v_equal(v_load_bytes(code + j * s->code_pixel), v_set1((real)(row_code - j * s->stride[1])));
+            sum = v_add(sum, v_select(here, v_load(y + j * s->y_pixel), v_zero()));
+        }
+    }
+    return sum;
+}
+
+static void FC_NAME(spread)(const struct fc_spread *s)
+{
+    for (ptrdiff_t i = 0; i < s->width; i++) {
+        const ptrdiff_t at = i + s->pad[1], low = at - s->kernel[1] + s->stride[1], right = at / s->stride[1];
+        const ptrdiff_t from = low < 0 ? 0 : low / s->stride[1], last = right < s->columns ? right : s->columns - 1;
+        for (ptrdiff_t lane = 0; lane < s->lanes; lane += VL)
+            v_store((real *)s->x + i * s->x_pixel + lane, FC_NAME(spread_pixel)(s, i, from, last, lane));
+    }
 }
 
 /* The largest of `count` positions, all taken as unsigned: negative ones are larger than any extent. */

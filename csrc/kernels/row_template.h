@@ -138,7 +138,7 @@ static void FC_NAME(copy_pixels)(const real *from, ptrdiff_t step, ptrdiff_t cou
 }
 
 /* Plane by plane: long runs of memory are fetched ahead by the processor, short ones of every plane are not. */
-static void FC_NAME(pack_planes)(const struct fc_planes *l)
+static void FC_NAME(pack_panels)(const struct fc_panels *l)
 {
     enum { WIDTH = FC_MAX_VECTORS * VL };
     for (ptrdiff_t d = 0; d < l->depths; d++) {

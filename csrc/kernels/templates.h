@@ -6,6 +6,7 @@
 #include "kernels/weights_template.h"
 #include "kernels/winograd_template.h"
 #include "kernels/depthwise_template.h"
+#include "kernels/planes_template.h"
 #include "kernels/pool_template.h"
 #include "kernels/act_template.h"
 #include "kernels/norm_template.h"
@@ -30,7 +31,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .tile = { { FC_EACH_ROWS(FC_ENTRY, 1) }, { FC_EACH_ROWS(FC_ENTRY, 2) } },
     .plane_tile = { { FC_EACH_ROWS(FC_PLANE, 1) }, { FC_EACH_ROWS(FC_PLANE, 2) } },
     .grad_tile = { FC_NAME(grad_tile_1), FC_NAME(grad_tile_2) },
-    .pack_planes = FC_NAME(pack_planes),
+    .pack_panels = FC_NAME(pack_panels),
     .pack_row = FC_NAME(pack_row),
     .unpack_row = FC_NAME(unpack_row),
     .pack_weights = FC_NAME(pack_weights),
@@ -44,7 +45,10 @@ static const struct fc_kernels FC_NAME(table) = {
     .depthwise = FC_NAME(depthwise),
     .depthwise_grad = FC_NAME(depthwise_grad),
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
-              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter) },
+              .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
+              .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
+              .planes = { FC_NAME(planes_max), FC_NAME(planes_average), FC_NAME(planes_spread), FC_NAME(planes_total),
+                          FC_NAME(planes_fill) } },
     .act = FC_NAME(act),
     .norm = { FC_NORM(lanes), FC_NORM(planes) },
     .peak = FC_NAME(peak),

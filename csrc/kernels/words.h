@@ -38,6 +38,16 @@
 #define v_finite FC_NAME(v_finite)
 #define v_zip_lo FC_NAME(v_zip_lo)
 #define v_zip_hi FC_NAME(v_zip_hi)
+#define v_span FC_NAME(v_span)
+#define v_load_if FC_NAME(v_load_if)
+#define v_even FC_NAME(v_even)
+#define v_odd FC_NAME(v_odd)
+#define v_equal FC_NAME(v_equal)
+#define v_unordered FC_NAME(v_unordered)
+#define v_none FC_NAME(v_none)
+#define v_either FC_NAME(v_either)
+#define v_any FC_NAME(v_any)
+#define v_load_bytes FC_NAME(v_load_bytes)
 
 /* Vectors of doubles, for sums that are more accurate than their terms; v_wide has WL lanes. */
 #define v_wide FC_NAME(v_wide)

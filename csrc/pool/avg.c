@@ -9,8 +9,9 @@
  */
 #include "pool/pool.h"
 
-/* Taps of output o that count in its divisor, along one axis. */
-static int64_t counted(const fc_pool *p, int a, int64_t o)
+#include <math.h>
+
+int64_t fc_pool_counted(const fc_pool *p, int a, int64_t o)
 {
     const int64_t start = o * p->stride[a] - p->pad_lo[a], d = p->dilation[a];
     const int64_t skipped = p->count_include_pad || start >= 0 ? 0 : fc_ceil_div(-start, d);
@@ -29,13 +30,19 @@ static int64_t alike(const fc_pool *p, int64_t o, int64_t end)
     return first <= o && o <= last ? fc_min(end, last + 1) - o : 1;
 }
 
+double fc_pool_exact_factor(double divisor)
+{
+    int exponent;
+    return fabs(frexp(divisor, &exponent)) == 0.5 ? 1 / divisor : 0;
+}
+
 static void divide(const struct fc_pooling *j, const int64_t *at, int64_t count, int64_t lanes, struct fc_pixels from, struct fc_pixels to)
 {
     const fc_pool *p = j->problem;
     const ptrdiff_t size = (ptrdiff_t)j->size;
-    const double row = (double)counted(p, 0, at[0]) * (double)counted(p, 1, at[1]);
+    const double row = (double)fc_pool_counted(p, 0, at[0]) * (double)fc_pool_counted(p, 1, at[1]);
     for (int64_t i = 0, n; i < count; i += n, from.data += n * from.step * size, to.data += n * to.step * size) {
-        const double taps = row * (double)counted(p, 2, at[2] + i);
+        const double taps = row * (double)fc_pool_counted(p, 2, at[2] + i);
         n = p->divisor ? count : alike(p, at[2] + i, at[2] + count);
         j->k->pool.divide(&from, &to, n, lanes, p->divisor ? (double)p->divisor : taps > 0 ? taps : 1);
     }
@@ -45,8 +52,8 @@ fc_status fc_avg_pool_run(const fc_pool_plan *plan, const fc_pool_data *data)
 {
     struct fc_pooling j;
     fc_pooling_init(&j, plan, data, 0);
-    j.indices.data = NULL;
-    j.reduce = j.k->pool.sum;
+    j.indices.data = j.codes.data = NULL;
+    j.reduce = fc_pool_is_total(&plan->problem) ? j.k->pool.total : j.k->pool.sum;
     j.after = divide;
     return fc_pooling_run(&j, data->threads);
 }
@@ -54,6 +61,8 @@ fc_status fc_avg_pool_run(const fc_pool_plan *plan, const fc_pool_data *data)
 fc_status fc_avg_pool_backward(const fc_pool_plan *plan, const fc_pool_data *data)
 {
     struct fc_pooling j;
+    fc_status status;
+    if (fc_planes_run(plan, data, 1, &status)) return status;
     fc_pooling_init(&j, plan, data, 1);
     j.reduce = j.k->pool.sum;
     j.before = divide;

@@ -22,7 +22,7 @@ fc_status fc_max_pool_run(const fc_pool_plan *plan, const fc_pool_data *data)
     struct fc_pooling j;
     fc_pooling_init(&j, plan, data, 0);
     if (j.indices.data && !indices_fit(&j)) return FC_OVERFLOW;
-    j.reduce = j.indices.data ? j.k->pool.max_index : j.k->pool.max;
+    j.reduce = j.indices.data || j.codes.data ? j.k->pool.max_index : j.k->pool.max;
     return fc_pooling_run(&j, data->threads);
 }
 
@@ -151,12 +151,16 @@ static fc_tensor gapless_where_free(fc_tensor t, const int64_t *space)
     return t;
 }
 
+/* Whether all channels are equally far apart, not only those of a block. */
+static int is_plain(const fc_tensor *t) { return t->block == FC_BLOCK * t->channel; }
+
 fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, const int64_t *in, const int64_t *out,
                                const fc_pool_data *data)
 {
     struct job j = { .k = fc_kernels_active(dtype), .size = fc_sizeof(dtype), .batch = batch, .channels = channels, .in = in,
                      .out = { out[0], out[1], out[2] }, .x = gapless_where_free(data->x, in), .y = data->y, .positions = data->indices };
-    j.width = j.x.channel == 1 ? ADJACENT_PER_TASK : fc_volume(in) >= PLANE_PER_TASK ? 1 : FC_BLOCK;
+    const int in_blocks = !is_plain(&j.x) || !is_plain(&j.y) || !is_plain(&j.positions);
+    j.width = j.x.channel == 1 ? (in_blocks ? FC_BLOCK : ADJACENT_PER_TASK) : fc_volume(in) >= PLANE_PER_TASK ? 1 : FC_BLOCK;
     merge_rows(&j);
     const double row = (double)(in[2] * fc_min(j.width, channels)) * (double)j.size;
     if (j.x.space[0] == in[1] * j.x.space[1]) j.rows = 1 + (int64_t)(ZEROED_BYTES / row);

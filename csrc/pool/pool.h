@@ -59,7 +59,7 @@ struct fc_pooling {
     size_t size;                    /* bytes of an element */
     int64_t batch, channels;
     struct fc_axis axis[FC_AXES];
-    fc_tensor from, to, indices;
+    fc_tensor from, to, indices, codes;
     int64_t lanes;                  /* channels of a task */
     struct fc_pool_strip strip;
     char *workspace;
@@ -105,11 +105,31 @@ struct fc_pool_task {
 /* Row `row` of the results into y; with indices those of the row into t->index. */
 void fc_pool_reduce_row(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row, struct fc_pixels y);
 
-/* The positions of the maxima of the row whose indices are in t->index. */
-void fc_pool_write_positions(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row);
+/* The positions or codes of the maxima of the row whose indices are in t->index. */
+void fc_pool_write_places(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row);
 
-/* max.c, avg.c */
+/* Whether the planes of all images follow each other at equal distances, or there is no tensor. */
+static inline int fc_pool_is_merged(const fc_tensor *t, const fc_pool *p)
+{
+    return !t->data || (t->block == FC_BLOCK * t->channel && t->batch == p->channels * t->channel);
+}
+
+/* ---- Planes with adjacent columns (planes.c) ----------------------------------------------------------------------*/
+
+/* Runs the pooling if its windows and arrays suit planes_template.h; returns whether they do. */
+int fc_planes_run(const fc_pool_plan *plan, const fc_pool_data *data, int backward, fc_status *status);
+size_t fc_planes_workspace(const fc_pool *p);
+
+/* Whether the one window is the whole plane, and small enough to be summed up in the order of pool.total. */
+int fc_pool_is_total(const fc_pool *p);
+
+/* avg.c: taps of output o that count in its divisor, along one axis; 1 / divisor if it is exact, else 0. */
+int64_t fc_pool_counted(const fc_pool *p, int axis, int64_t o);
+double fc_pool_exact_factor(double divisor);
+
+/* max.c, avg.c, codes.c */
 fc_status fc_max_pool_run(const fc_pool_plan *plan, const fc_pool_data *data);
 fc_status fc_avg_pool_run(const fc_pool_plan *plan, const fc_pool_data *data);
+size_t fc_codes_workspace(const fc_pool *p);
 
 #endif

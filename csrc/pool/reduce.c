@@ -7,13 +7,16 @@
 struct windows {
     struct fc_window slices, rows;
     const struct fc_segment *segment;
+    int64_t skipped[FC_AXES];    /* taps before the window's first that lie outside, for codes: windows are not dilated */
 };
 
 /* The index of a tap counts from the first row of the window and the unclipped first column: it is below 2^32 where
- * max.c lets a float32 problem have indices, and one formula gives the positions of a whole row. */
+ * max.c lets a float32 problem have indices, and one formula gives the positions of a whole row. Codes count the taps. */
 static int64_t index_at(const struct fc_pooling *j, const struct windows *w, int64_t slice, int64_t row, int64_t tap)
 {
     const struct fc_axis *a = j->axis;
+    if (j->codes.data)
+        return ((slice + w->skipped[0]) * a[1].kernel + row + w->skipped[1]) * a[2].kernel + tap + w->skipped[2];
     const int64_t start = w->segment->start * a[2].stride - a[2].pad, h = slice * a[0].step * a[1].source + row * a[1].step;
     return h * a[2].source + w->segment->window.first - start + tap * a[2].step;
 }
@@ -85,9 +88,13 @@ static void reduce_windows(const struct fc_pooling *j, const struct fc_pool_task
 void fc_pool_reduce_row(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row, struct fc_pixels y)
 {
     const struct fc_pool_source *s = &t->source;
-    struct windows w = { .slices = fc_axis_window(&j->axis[0], t->start[0]), .rows = fc_axis_window(&j->axis[1], row) };
+    const struct fc_axis *a = j->axis;
+    struct windows w = { .slices = fc_axis_window(&a[0], t->start[0]), .rows = fc_axis_window(&a[1], row) };
+    w.skipped[0] = w.slices.first - (t->start[0] * a[0].stride - a[0].pad);
+    w.skipped[1] = w.rows.first - (row * a[1].stride - a[1].pad);
     for (int64_t i = 0; i < t->segments; i++) {
         const struct fc_segment *g = w.segment = &t->segment[i];
+        w.skipped[2] = g->window.first - (g->start * a[2].stride - a[2].pad);
         const ptrdiff_t column = g->start - t->start[2], size = (ptrdiff_t)j->size;
         struct fc_pool_row to = { .x = s->data ? s->data : t->packed, .x_step = g->advance * s->unit[2],
                                   .x_tap = s->data ? s->tap[2] : FC_BLOCK, .run = t->run, .index_tap = j->axis[2].step,
@@ -97,9 +104,22 @@ void fc_pool_reduce_row(const struct fc_pooling *j, const struct fc_pool_task *t
     }
 }
 
-void fc_pool_write_positions(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row)
+static void write_codes(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row)
+{
+    const struct fc_codes w = {
+        .index = t->index, .lanes = t->lanes, .channel = j->codes.channel, .pixel = j->codes.space[2], .channels = t->channels,
+        .to = (uint8_t *)fc_element(&j->codes, 1, t->image, t->channel, t->start[0], row, t->start[2]), .count = t->columns,
+    };
+    j->k->pool.codes(&w);
+}
+
+void fc_pool_write_places(const struct fc_pooling *j, const struct fc_pool_task *t, int64_t row)
 {
     const struct fc_axis *a = j->axis;
+    if (j->codes.data) {
+        write_codes(j, t, row);
+        return;
+    }
     const int64_t d = fc_axis_window(&a[0], t->start[0]).first, h = fc_axis_window(&a[1], row).first;
     const struct fc_positions w = {
         .index = t->index, .lanes = t->lanes,

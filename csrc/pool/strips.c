@@ -204,7 +204,7 @@ static void strip_task(void *data, int64_t number, int worker)
         const struct fc_pixels row = { y + r * row_step * (ptrdiff_t)j->size, step };
         fc_pool_reduce_row(j, &t, at[1], row);
         if (j->after) j->after(j, at, t.columns, t.lanes, row, row);
-        if (j->indices.data) fc_pool_write_positions(j, &t, at[1]);
+        if (j->indices.data || j->codes.data) fc_pool_write_places(j, &t, at[1]);
     }
     if (direct) return;
     const struct fc_box b = { .image = t.image, .channel = t.channel, .channels = t.channels, .slices = 1,
@@ -214,18 +214,20 @@ static void strip_task(void *data, int64_t number, int worker)
 
 /* ---- The whole ----------------------------------------------------------------------------------------------------*/
 
-static int is_merged(const fc_tensor *t, int64_t channels) { return !t->data || t->batch == channels * t->channel; }
+/* Whether all channels are adjacent, not only those of a block. */
+static int in_lines(const fc_tensor *t) { return !t->data || (t->channel == 1 && t->block == FC_BLOCK); }
 
 void fc_pooling_init(struct fc_pooling *j, const fc_pool_plan *plan, const fc_pool_data *data, int backward)
 {
     const fc_pool *p = &plan->problem;
     *j = (struct fc_pooling){ .k = plan->kernels, .problem = p, .size = fc_sizeof(p->dtype), .batch = p->batch, .channels = p->channels,
-                              .from = backward ? data->y : data->x, .to = backward ? data->x : data->y, .indices = data->indices,
+                              .from = backward ? data->y : data->x, .to = backward ? data->x : data->y, .indices = data->indices, .codes = data->codes,
                               .workspace = data->workspace, .bytes = plan->workspace };
-    if (backward) j->indices.data = NULL;
+    if (backward) j->indices.data = j->codes.data = NULL;
     for (int a = 0; a < FC_AXES; a++) fc_axis_init(&j->axis[a], p, a, backward);
-    choose_lanes(j, j->from.channel == 1 && j->to.channel == 1 ? WIDE : FC_BLOCK);
-    if (p->batch > 1 && is_merged(&j->from, p->channels) && is_merged(&j->to, p->channels) && is_merged(&j->indices, p->channels)) {
+    choose_lanes(j, in_lines(&j->from) && in_lines(&j->to) && in_lines(&j->indices) && in_lines(&j->codes) ? WIDE : FC_BLOCK);
+    if (p->batch > 1 && fc_pool_is_merged(&j->from, p) && fc_pool_is_merged(&j->to, p) && fc_pool_is_merged(&j->indices, p) &&
+        fc_pool_is_merged(&j->codes, p)) {
         j->channels *= p->batch;
         j->batch = 1;
     }

@@ -10,10 +10,11 @@ from fastconv.autograd import Function, Tensor, as_tensor
 from fastconv.nn._common import Array, IntOrPair, on_batch
 from fastconv.nn.module import Module
 from fastconv.ops._check import flag, integer, pair
+from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
 
 
 class MaxPooling(Function):
-    """ops.max_pool2d with ops.max_pool2d_backward. ``want_indices`` leaves the indices in ``indices``."""
+    """ops.max_pool2d and its gradient. ``want_indices`` leaves the indices in ``indices``; else codes do."""
 
     indices: Array
 
@@ -25,16 +26,20 @@ class MaxPooling(Function):
             plain: Array = ops.max_pool2d(x, *self.geometry)
             return plain
         y: Array
-        y, indices = ops.max_pool2d(x, *self.geometry, return_indices=True)
-        if self.want_indices:
-            self.indices = indices
         self.size = x.shape
-        self.save(indices)
+        if self.want_indices:
+            y, self.indices = ops.max_pool2d(x, *self.geometry, return_indices=True)
+            self.save(self.indices)
+            return y
+        y, codes = max_pool2d_with_codes(x, *self.geometry)
+        self.save(codes)
         return y
 
     def backward(self, grad: Array) -> Array:
-        (indices,) = self.saved
-        return ops.max_pool2d_backward(grad, indices, self.size)
+        (maxima,) = self.saved
+        if self.want_indices:
+            return ops.max_pool2d_backward(grad, maxima, self.size)
+        return max_pool2d_backward_codes(grad, maxima, self.size, *self.geometry)
 
 
 class AveragePooling(Function):

@@ -188,6 +188,75 @@ def max_pool2d_backward(
     return dx
 
 
+def max_pool2d_with_codes(
+    x: Array,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+    *,
+    layout: str = "NCHW",
+) -> tuple[Array, Array]:
+    """max_pool2d and what max_pool2d_backward_codes needs, an eighth of the indices: for the tape.
+
+    Returns (y, codes), codes of y's shape: uint8, the number of the tap in its window; or, where windows are
+    dilated or have more than 256 taps, the indices of max_pool2d.
+    """
+    call = key = None
+    if (
+        type(x) is _ndarray
+        and x.flags.aligned
+        and (type(kernel_size) is int or _exact(kernel_size))
+        and (stride is None or type(stride) is int or _exact(stride))
+        and (type(padding) is int or _exact(padding))
+        and (type(dilation) is int or _exact(dilation))
+        and type(ceil_mode) is bool
+    ):
+        key = ("max_pool2d_codes", x.shape, x.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout)
+        call = _plans.find(key)
+    if call is None:
+        x = float_array("x", x)
+        windows = (kernel_size, stride, padding, dilation)
+        problem = _check_problem("max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
+        call = _codes_call(key, problem)
+    run, _, shape, dtype, channels_last, kind = call
+    y, codes = _empty(shape, dtype), _empty(shape, kind)
+    run(x, y, codes, channels_last)
+    return y, codes
+
+
+def max_pool2d_backward_codes(
+    grad_output: Array,
+    codes: Array,
+    input_size: Shape,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+    *,
+    layout: str = "NCHW",
+) -> Array:
+    """max_pool2d_backward from the codes that max_pool2d_with_codes gave for the same arguments: the same bits."""
+    if codes.dtype != np.uint8:
+        return max_pool2d_backward(grad_output, codes, input_size, layout=layout)
+    grad_output = float_array("grad_output", grad_output)
+    key = (
+        "max_pool2d_codes", input_size, grad_output.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout,
+    )  # fmt: skip
+    call = _plans.find(key)
+    if call is None:
+        windows = (kernel_size, stride, padding, dilation)
+        dtype = grad_output.dtype.name
+        problem = _check_problem("max", "input_size", input_size, dtype, windows, ceil_mode, True, None, layout)
+        call = _codes_call(None, problem)
+    _, run, _, dtype, channels_last, _ = call
+    dx = _empty(input_size, dtype)
+    run(grad_output, codes, dx, channels_last)
+    return dx
+
+
 def avg_pool2d(
     x: Array,
     kernel_size: IntOrPair,
@@ -377,6 +446,23 @@ def _forward_call(key: tuple[Hashable, ...] | None, problem: _Problem) -> _Call:
         return (plan.forward if problem.batch else _plans.skip), shape, dtype, problem.layout == "NHWC"
 
     canonical = ("pool", problem)
+    call = _plans.add(canonical, build)
+    _plans.alias(key, canonical)
+    return call
+
+
+def _codes_call(key: tuple[Hashable, ...] | None, problem: _Problem) -> Any:
+    """Both passes, the output's shape and type, whether channels are last, and the type of the codes."""
+
+    def build() -> tuple[Any, Any, Shape, np.dtype[Any], bool, np.dtype[Any]]:
+        plan = problem.plan()
+        shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
+        kind = np.dtype(np.uint8) if plan.has_codes else INT64
+        check_bytes("the output", shape, INT64)
+        forward, backward = (plan.forward, plan.backward_codes) if problem.batch else (_plans.skip, _plans.skip)
+        return forward, backward, shape, dtype, problem.layout == "NHWC", kind
+
+    canonical = ("max_pool2d_codes", problem)
     call = _plans.add(canonical, build)
     _plans.alias(key, canonical)
     return call
