@@ -13,8 +13,8 @@ from fastconv.autograd import no_grad, plain_results
 def net() -> nn.Sequential:
     fastconv.manual_seed(3)
     return nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 16, 3, padding=1, bias=False),
-        nn.ReLU(), nn.Conv2d(16, 16, 3, groups=16, stride=4, padding=1), nn.Flatten(),
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16),
+        nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, groups=16, padding=1), nn.AvgPool2d(2), nn.Flatten(),
         nn.Linear(16 * 3 * 3, 5),
     )  # fmt: skip
 
@@ -54,9 +54,9 @@ def test_training_reorders_at_the_ends_only(monkeypatch):
     for layer in model:
         x = layer(x)
         kinds.append(type(x._value))
-    assert kinds == [_core.Blocked] * 5 + [np.ndarray] * 2
+    assert kinds == [_core.Blocked] * 8 + [np.ndarray] * 2
     x.sum().backward()
-    # Sum, Linear, Flatten and the last convolution are handed arrays; the chain itself what it is made of.
+    # Sum, Linear, Flatten and the last pooling are handed arrays; the chain itself what it is made of.
     assert gradient_layouts[:4] == [np.ndarray] * 4
     assert set(gradient_layouts[4:]) == {_core.Blocked}
     assert blocked == [(2, 16, 3, 3)]

@@ -40,7 +40,7 @@ class NetRow:
 
 
 #: A network that fastconv.models does not have (yet) is left out.
-CANDIDATES = (NetRow("N1", "lenet", 64), NetRow("N2", "mnist-cnn", 64), NetRow("N3", "resnet20", 128))
+CANDIDATES = (NetRow("N1", "lenet", 64), NetRow("N2", "mnist-cnn", 64), NetRow("N3", "cifar_resnet20", 128))
 
 
 def nets() -> tuple[NetRow, ...]:
@@ -55,7 +55,7 @@ def net_runs(row: NetRow, pass_: str, threads: int, against_torch: bool) -> Runs
     images = rng.standard_normal((row.batch, *models.MODELS[row.name].input_shape), np.float32)
     labels = rng.integers(CLASSES, size=row.batch)
     runs: Runs = {"fastconv": _ours(model, images, labels, pass_)}
-    if against_torch and isinstance(model, nn.Sequential):
+    if against_torch:
         torch = importlib.import_module("torch")
         torch.set_num_threads(threads)
         for name, layout in ((TORCH, torch.contiguous_format), (CHANNELS_LAST, torch.channels_last)):
@@ -96,12 +96,17 @@ def _torch(torch: Any, model: Any, images: Any, labels: Any, pass_: str) -> Call
     return step
 
 
-def _twin(model: nn.Sequential, torch: Any) -> Any:
+def _twin(model: nn.Module, torch: Any) -> Any:
     """The same network in torch, with the same weights."""
+    twin = _sequential(model, torch) if isinstance(model, nn.Sequential) else _cifar_resnet(model, torch)
+    twin.load_state_dict({name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()})
+    return twin
+
+
+def _sequential(model: nn.Module, torch: Any) -> Any:
     twin = torch.nn.Sequential()
     for name, layer in model.named_children():
         twin.add_module(name, _layer(layer, torch.nn))
-    twin.load_state_dict({name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()})
     return twin
 
 
@@ -116,4 +121,40 @@ def _layer(layer: nn.Module, torch_nn: Any) -> Any:
         return kind(layer.in_features, layer.out_features)
     if isinstance(layer, nn.MaxPool2d):
         return kind(layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode)
+    if isinstance(layer, nn.BatchNorm2d):
+        return kind(layer.num_features)
     return kind()
+
+
+def _cifar_resnet(model: Any, torch: Any) -> Any:
+    """fastconv.models.CifarResNet as its users write it in torch."""
+    functional = torch.nn.functional
+
+    class Block(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, block: Any) -> None:
+            super().__init__()
+            for name, layer in block.named_children():
+                self.add_module(name, _layer(layer, torch.nn))
+            self.pad, self.stride = block.pad, block.stride
+
+        def forward(self, x: Any) -> Any:
+            y = functional.relu(self.bn1(self.conv1(x)))
+            y = self.bn2(self.conv2(y))
+            if self.stride == 2:
+                x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad))
+            return functional.relu(y + x)
+
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = _layer(model.conv1, torch.nn), _layer(model.bn1, torch.nn)
+            for name in ("layer1", "layer2", "layer3"):
+                self.add_module(name, torch.nn.Sequential(*map(Block, getattr(model, name))))
+            self.linear = _layer(model.linear, torch.nn)
+
+        def forward(self, x: Any) -> Any:
+            y = functional.relu(self.bn1(self.conv1(x)))
+            y = self.layer3(self.layer2(self.layer1(y)))
+            return self.linear(functional.avg_pool2d(y, y.shape[2:]).flatten(1))
+
+    return Net()

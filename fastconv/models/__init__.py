@@ -8,10 +8,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fastconv import nn
+from fastconv.models.cifar_resnet import (
+    cifar_resnet20,
+    cifar_resnet32,
+    cifar_resnet44,
+    cifar_resnet56,
+    cifar_resnet110,
+)
 from fastconv.models.lenet import lenet, lenet_caffe
 from fastconv.models.mnist_cnn import mnist_cnn
 
-__all__ = ["MODELS", "Model", "build", "lenet", "lenet_caffe", "mnist_cnn"]
+__all__ = [
+    "MODELS", "Model", "build", "cifar_resnet20", "cifar_resnet32", "cifar_resnet44", "cifar_resnet56",
+    "cifar_resnet110", "lenet", "lenet_caffe", "mnist_cnn",
+]
 
 
 class Model(NamedTuple):
@@ -25,6 +35,11 @@ MODELS = {
     "lenet": Model(lenet, (1, 28, 28)),
     "lenet-caffe": Model(lenet_caffe, (1, 28, 28)),
     "mnist-cnn": Model(mnist_cnn, (1, 28, 28)),
+    "cifar_resnet20": Model(cifar_resnet20, (3, 32, 32)),
+    "cifar_resnet32": Model(cifar_resnet32, (3, 32, 32)),
+    "cifar_resnet44": Model(cifar_resnet44, (3, 32, 32)),
+    "cifar_resnet56": Model(cifar_resnet56, (3, 32, 32)),
+    "cifar_resnet110": Model(cifar_resnet110, (3, 32, 32)),
 }
 
 

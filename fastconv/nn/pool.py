@@ -6,14 +6,55 @@ from __future__ import annotations
 from typing import Any
 
 from fastconv import ops
-from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv._core import Blocked
+from fastconv.autograd import Function, Tensor, Value, as_tensor, plain
 from fastconv.nn._common import Array, IntOrPair, on_batch
 from fastconv.nn.module import Module
 from fastconv.ops._check import flag, integer, pair
 from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
 
 
-class MaxPooling(Function):
+def _channels_last(x: Blocked) -> Array:
+    """Its blocks as images of 16 channels, (N * C / 16, H, W, 16), which pooling cannot tell from others."""
+    view: Array = x.array.reshape(-1, *x.array.shape[2:])
+    return view
+
+
+def _blocked(y: Array, like: Blocked) -> Blocked:
+    return Blocked(y.reshape(*like.array.shape[:2], *y.shape[1:]))
+
+
+class _Pooling(Function):
+    """A pooling of images in either layout, for one batch."""
+
+    native = True
+    layout = "NCHW"
+
+    def forward(self, x: Value) -> Value:
+        if not isinstance(x, Blocked):
+            self.size = x.shape
+            return self.pool(x)
+        images = _channels_last(x)
+        self.size, self.layout = images.shape, "NHWC"
+        try:
+            return _blocked(self.pool(images), x)
+        except ValueError:    # whose message shall show the shape of x
+            self.layout = "NCHW"
+            return self.forward(x.plain())
+
+    def backward(self, grad: Value) -> Value:
+        if not isinstance(grad, Blocked):
+            return self.spread(grad)
+        return _blocked(self.spread(_channels_last(grad)), grad)
+
+    def pool(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def spread(self, grad: Array) -> Array:
+        raise NotImplementedError
+
+
+class MaxPooling(_Pooling):
     """ops.max_pool2d and its gradient. ``want_indices`` leaves the indices in ``indices``; else codes do."""
 
     indices: Array
@@ -21,39 +62,39 @@ class MaxPooling(Function):
     def __init__(self, *geometry: Any, want_indices: bool) -> None:
         self.geometry, self.want_indices = geometry, want_indices
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Value) -> Value:
+        return super().forward(plain(x) if self.want_indices else x)    # indices are those of an array
+
+    def pool(self, x: Array) -> Array:
         if not (self.want_indices or self.needs[0]):
-            plain: Array = ops.max_pool2d(x, *self.geometry)
-            return plain
+            return ops.max_pool2d(x, *self.geometry, layout=self.layout)
         y: Array
-        self.size = x.shape
         if self.want_indices:
             y, self.indices = ops.max_pool2d(x, *self.geometry, return_indices=True)
             self.save(self.indices)
             return y
-        y, codes = max_pool2d_with_codes(x, *self.geometry)
+        y, codes = max_pool2d_with_codes(x, *self.geometry, layout=self.layout)
         self.save(codes)
         return y
 
-    def backward(self, grad: Array) -> Array:
+    def spread(self, grad: Array) -> Array:
         (maxima,) = self.saved
         if self.want_indices:
             return ops.max_pool2d_backward(grad, maxima, self.size)
-        return max_pool2d_backward_codes(grad, maxima, self.size, *self.geometry)
+        return max_pool2d_backward_codes(grad, maxima, self.size, *self.geometry, layout=self.layout)
 
 
-class AveragePooling(Function):
+class AveragePooling(_Pooling):
     """ops.avg_pool2d with ops.avg_pool2d_backward."""
 
     def __init__(self, *geometry: Any) -> None:
         self.geometry = geometry
 
-    def forward(self, x: Array) -> Array:
-        self.size = x.shape
-        return ops.avg_pool2d(x, *self.geometry)
+    def pool(self, x: Array) -> Array:
+        return ops.avg_pool2d(x, *self.geometry, layout=self.layout)
 
-    def backward(self, grad: Array) -> Array:
-        return ops.avg_pool2d_backward(grad, self.size, *self.geometry)
+    def spread(self, grad: Array) -> Array:
+        return ops.avg_pool2d_backward(grad, self.size, *self.geometry, layout=self.layout)
 
 
 def max_pool2d(
