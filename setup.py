@@ -50,7 +50,7 @@ EXTENSION = Extension(
     depends=HEADERS + CORE + sorted(glob("csrc/isa/*.c")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")],
     extra_compile_args=["-O2", "-g0", "-fvisibility=hidden", *EXTRA_CFLAGS],
-    extra_link_args=["-pthread", "-Wl,-s", *EXTRA_LDFLAGS],
+    extra_link_args=["-pthread", "-lm", "-Wl,-s", *EXTRA_LDFLAGS],
     py_limited_api=True,
 )
 

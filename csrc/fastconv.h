@@ -193,6 +193,26 @@ typedef enum { FC_RELU, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU } fc_act;
 /* n adjacent elements; `to` may be a or b. */
 fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const void *b, int64_t n, int threads);
 
+/* ---- Optimisers ---------------------------------------------------------------------------------------------------
+ * In place, on n adjacent elements; with ascend g counts negative.
+ *
+ *     fc_sgd     g += decay p;   v = momentum v + gain g;   p -= rate (g without v, or v, or nesterov: g + momentum v)
+ *     fc_adam    p *= keep;   g += decay p;   m += gain (g - m);   v = momentum v + square_gain g^2
+ *                p -= rate m / (sqrt(v or the largest v so far) / root + eps) */
+
+typedef struct {
+    fc_dtype dtype;
+    int64_t n;
+    void *p;
+    const void *g;
+    void *state[3];    /* fc_sgd: v or NULL. fc_adam: m, v, the largest v or NULL */
+    double rate, decay, momentum, gain, keep, square_gain, root, eps;
+    int nesterov, ascend, threads;
+} fc_update;
+
+fc_status fc_sgd(const fc_update *u);
+fc_status fc_adam(const fc_update *u);
+
 /* ---- Batch normalisation ------------------------------------------------------------------------------------------
  * y = (x - mean) / sqrt(var + eps) * weight + bias per channel, or max(0, y) with relu. The statistics are the batch's, with
  * the variance of the population, or given. Channels from `features` on are the padding of a block and become 0. */

@@ -160,6 +160,18 @@ def act(
     out = max(0, a); a where b > 0 or b is NaN, else 0; a + b; max(0, a + b). out may be a or b.
     """
 
+def sgd(
+    p: Array, g: Array, v: Array | None, rate: float, decay: float, momentum: float, gain: float, nesterov: bool,
+    ascend: bool,
+) -> None:
+    """One step of gradient descent, in place, on C-contiguous arrays of one dtype; see fc_update in csrc/fastconv.h."""
+
+def adam(
+    p: Array, g: Array, m: Array, v: Array, largest: Array | None, rate: float, decay: float, keep: float,
+    betas: tuple[float, float], root: float, eps: float, ascend: bool,
+) -> None:
+    """One step of Adam, likewise."""
+
 @final
 class Norm:
     """Batch normalisation of x per channel, and its gradients; max(0, that) with relu.

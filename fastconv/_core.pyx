@@ -639,6 +639,48 @@ def act(str name, out, a, b=None):
     check(status)
 
 
+def sgd(p, g, v, double rate, double decay, double momentum, double gain, bint nesterov, bint ascend):
+    cdef fc_update u
+    memset(&u, 0, sizeof(u))
+    u.rate, u.decay, u.momentum, u.gain, u.nesterov, u.ascend = rate, decay, momentum, gain, nesterov, ascend
+    update(&u, p, g, (v, None, None), False)
+
+
+def adam(p, g, m, v, largest, double rate, double decay, double keep, tuple betas, double root, double eps, bint ascend):
+    cdef fc_update u
+    memset(&u, 0, sizeof(u))
+    u.rate, u.decay, u.keep, u.root, u.eps, u.ascend = rate, decay, keep, root, eps, ascend
+    u.gain, u.momentum, u.square_gain = 1 - betas[0], betas[1], 1 - betas[1]
+    update(&u, p, g, (m, v, largest), True)
+
+
+cdef int update(fc_update *u, p, g, tuple states, bint is_adam) except -1:
+    cdef View to = hold(p, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), gradient = hold(g, PyBUF_C_CONTIGUOUS)
+    cdef View a = None, b = None, c = None
+    cdef fc_status status
+    u.dtype = FC_F32 if to.buffer.itemsize == 4 else FC_F64
+    u.n = to.buffer.len // to.buffer.itemsize
+    expect_elements(gradient, "gradient", u.dtype, u.n)
+    u.p = to.buffer.buf
+    u.g = gradient.buffer.buf
+    if states[0] is not None:
+        a = hold(states[0], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        expect_elements(a, "state", u.dtype, u.n)
+        u.state[0] = a.buffer.buf
+    if states[1] is not None:
+        b = hold(states[1], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        expect_elements(b, "state", u.dtype, u.n)
+        u.state[1] = b.buffer.buf
+    if states[2] is not None:
+        c = hold(states[2], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        expect_elements(c, "state", u.dtype, u.n)
+        u.state[2] = c.buffer.buf
+    u.threads = fc_threads_for(1e-9 * u.n, num_threads)
+    with nogil:
+        status = fc_adam(u) if is_adam else fc_sgd(u)
+    return check(status)
+
+
 cdef class Norm:
     cdef fc_norm norm
     cdef bint channels_last

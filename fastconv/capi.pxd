@@ -67,6 +67,14 @@ cdef extern from "fastconv.h" nogil:
         int threads
     ctypedef enum fc_act:
         FC_RELU, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU
+    ctypedef struct fc_update:
+        fc_dtype dtype
+        int64_t n
+        void *p
+        const void *g
+        void *state[3]
+        double rate, decay, momentum, gain, keep, square_gain, root, eps
+        int nesterov, ascend, threads
     ctypedef struct fc_norm:
         fc_dtype dtype
         int64_t batch, channels, features
@@ -106,6 +114,8 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_max_pool_backward(fc_dtype, int64_t, int64_t, const int64_t *, const int64_t *, const fc_pool_data *)
     fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
     fc_status fc_act_run(fc_dtype, fc_act, void *, const void *, const void *, int64_t, int)
+    fc_status fc_sgd(const fc_update *)
+    fc_status fc_adam(const fc_update *)
     size_t fc_norm_workspace(fc_dtype, int)
     fc_status fc_norm_forward(const fc_norm *)
     fc_status fc_norm_backward(const fc_norm *)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Optimisers, with PyTorch's names, defaults, formulas and state dicts: SGD, Adam, AdamW.
 
-Each update runs in place, in pieces that stay in the cache: several passes over a piece cost one pass over
-memory, and the only temporaries are of a piece's size. The result does not depend on the pieces.
+Each update is one pass over memory, in place, by a native kernel.
 
 In the formulas p is a parameter, g its gradient, and t counts its steps from 1.
 
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv import _core
 from fastconv.autograd import enable_grad
 from fastconv.errors import ShapeError
 from fastconv.nn._common import number
@@ -37,9 +37,6 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 Array = np.ndarray[Any, Any]
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
 
-#: Elements of one piece: four float64 arrays of it fit into 512 KiB of second-level cache.
-PIECE = 16384
-
 
 class Step(NamedTuple):
     """What an update needs besides the arrays."""
@@ -47,14 +44,13 @@ class Step(NamedTuple):
     t: int
     fresh: bool  # whether the state of this parameter was only just made, and is zero
     group: dict[str, Any]
-    scratch: Array  # two pieces of memory
 
 
 class Optimizer:
     """The base: groups of parameters with their settings, the state of each parameter, saving and loading.
 
-    A subclass gives the defaults of a group and defines ``_update``, which changes one piece of a parameter,
-    and ``_state_names``, the arrays that it keeps for each parameter.
+    A subclass gives the defaults of a group and defines ``_update``, which changes one parameter, and ``_state_names``,
+    the arrays that it keeps for each parameter.
 
     params: parameters; or dicts with "params" and settings that differ from the defaults. ``param_groups``
     is a list of such dicts; settings such as ``group["lr"]`` may be changed between steps.
@@ -112,7 +108,7 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step_one(parameter, parameter.grad.numpy().reshape(-1), group)
+                    self._step_one(parameter, parameter.grad.numpy(), group)
         return loss
 
     def _step_one(self, parameter: Parameter, gradient: Array, group: dict[str, Any]) -> None:
@@ -126,16 +122,12 @@ class Optimizer:
                 state[name] = np.zeros(parameter.shape, parameter.dtype)
             elif old.dtype != parameter.dtype:
                 state[name] = old.astype(parameter.dtype)
-        scratch = np.empty((2, min(PIECE, parameter.numel())), parameter.dtype)
+        arrays = [state[name] for name in names]
         with parameter.writable() as store:
-            flat, arrays = store.reshape(-1), [state[name].reshape(-1) for name in names]
-            for piece in _pieces(flat.size):
-                p = flat[piece]
-                step = Step(state["step"], fresh, group, scratch[:, :p.size])
-                self._update(p, gradient[piece], [a[piece] for a in arrays], step)
+            self._update(store, np.ascontiguousarray(gradient), arrays, Step(state["step"], fresh, group))
 
     def _update(self, p: Array, g: Array, state: list[Array], step: Step) -> None:
-        """Change a piece of a parameter, and of its state in the order of ``_state_names``."""
+        """Change a parameter, and its state in the order of ``_state_names``."""
         raise NotImplementedError
 
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
@@ -190,10 +182,6 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _pieces(size: int) -> Iterator[slice]:
-    return (slice(start, min(start + PIECE, size)) for start in range(0, size, PIECE))
-
-
 def _fitting_state(parameter: Parameter, saved: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of one parameter's saved state, its arrays in the parameter's type."""
     state: dict[str, Any] = {}
@@ -206,19 +194,6 @@ def _fitting_state(parameter: Parameter, saved: Mapping[str, Any]) -> dict[str, 
                 raise ShapeError(f"{name}: got shape {array.shape}, expected {parameter.shape}")
             state[name] = array
     return state
-
-
-def _directed(g: Array, step: Step) -> Array:
-    """g, or to maximize -g, in scratch[0]."""
-    return np.negative(g, out=step.scratch[0]) if step.group["maximize"] else g
-
-
-def _decayed(g: Array, p: Array, step: Step) -> Array:
-    """g + weight_decay * p, in scratch[0] unless it is g itself."""
-    if step.group["weight_decay"]:
-        decay = np.multiply(p, step.group["weight_decay"], out=step.scratch[1])
-        g = np.add(g, decay, out=step.scratch[0])
-    return g
 
 
 class SGD(Optimizer):
@@ -260,20 +235,11 @@ class SGD(Optimizer):
         return ("momentum_buffer",) if group["momentum"] else ()
 
     def _update(self, p: Array, g: Array, state: list[Array], step: Step) -> None:
-        group, scratch = step.group, step.scratch
-        g = _decayed(_directed(g, step), p, step)
-        if state:
-            (v,) = state
-            if step.fresh:
-                v[...] = g
-            else:
-                v *= group["momentum"]
-                v += np.multiply(g, 1 - group["dampening"], out=scratch[1])
-            if group["nesterov"]:
-                g = np.add(g, np.multiply(v, group["momentum"], out=scratch[1]), out=scratch[0])
-            else:
-                g = v
-        p -= np.multiply(g, group["lr"], out=scratch[1])
+        group = step.group
+        _core.sgd(
+            p, g, state[0] if state else None, group["lr"], group["weight_decay"], group["momentum"],
+            1 if step.fresh else 1 - group["dampening"], group["nesterov"], group["maximize"],
+        )
 
 
 class Adam(Optimizer):
@@ -320,29 +286,16 @@ class Adam(Optimizer):
         return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
 
     def _update(self, p: Array, g: Array, state: list[Array], step: Step) -> None:
-        t, group, scratch = step.t, step.group, step.scratch
-        (beta1, beta2), lr = group["betas"], group["lr"]
-        g = _directed(g, step)
+        group, lr, decay = step.group, step.group["lr"], step.group["weight_decay"]
+        beta1, beta2 = group["betas"]
         if self._decoupled:
-            p *= 1 - lr * group["weight_decay"]
+            decay, keep = 0, 1 - lr * decay
         else:
-            g = _decayed(g, p, step)
-        m, v = state[:2]
-        change = np.subtract(g, m, out=scratch[1])
-        change *= 1 - beta1
-        m += change
-        v *= beta2
-        square = np.multiply(g, 1 - beta2, out=scratch[1])
-        square *= g
-        v += square
-        if group["amsgrad"]:
-            v = np.maximum(state[2], v, out=state[2])
-        denominator = np.sqrt(v, out=scratch[1])
-        denominator /= math.sqrt(1 - beta2**t)
-        denominator += group["eps"]
-        ratio = np.divide(m, denominator, out=scratch[0])
-        ratio *= lr / (1 - beta1**t)
-        p -= ratio
+            keep = 1
+        _core.adam(
+            p, g, state[0], state[1], state[2] if group["amsgrad"] else None, lr / (1 - beta1**step.t), decay, keep,
+            (beta1, beta2), math.sqrt(1 - beta2**step.t), group["eps"], group["maximize"],
+        )
 
 
 class AdamW(Adam):

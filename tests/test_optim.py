@@ -18,8 +18,8 @@ from fastconv.autograd import is_grad_enabled, no_grad, tensor
 
 Array = np.ndarray[Any, Any]
 
-# Two pieces and a bit, so that the seams between pieces are in the test.
-SIZE = 2 * optim.PIECE + 3
+# Two of the core's pieces and a bit, so that the seams between pieces are in the test.
+SIZE = 2 * 32768 + 3
 
 OPTIONS: list[tuple[type[optim.Optimizer], dict[str, Any]]] = [
     (optim.SGD, dict(lr=0.1)),
@@ -95,17 +95,27 @@ def test_formula(kind: Callable[..., optim.Optimizer], options: dict[str, Any], 
 
 
 @pytest.mark.parametrize(("kind", "options"), OPTIONS, ids=IDS)
-def test_the_result_does_not_depend_on_the_pieces(
-    kind: Callable[..., optim.Optimizer], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_an_element_does_not_depend_on_its_place(
+    kind: Callable[..., optim.Optimizer], options: dict[str, Any]
 ) -> None:
-    start, grads = np.random.default_rng(1).normal(size=(10, 7)).astype("f4"), gradients(3, 70)
+    start, grads = np.random.default_rng(1).normal(size=SIZE).astype("f4"), gradients(3, SIZE)
     results = []
-    for piece in (1000, 11, 1):
-        monkeypatch.setattr(optim, "PIECE", piece)
-        parameter = nn.Parameter(start)
-        run(kind([parameter], **options), parameter, grads)
-        results.append(parameter.numpy().tobytes())
+    for cuts in ([], [11, 12], [SIZE - 1]):
+        parts = []
+        for i, piece in enumerate(np.split(start, cuts)):
+            parameter = nn.Parameter(piece)
+            run(kind([parameter], **options), parameter, [np.split(g, cuts)[i] for g in grads])
+            parts.append(parameter.numpy())
+        results.append(np.concatenate(parts).tobytes())
     assert len(set(results)) == 1
+
+
+def test_without_decay_an_infinite_parameter_stays_what_it_is() -> None:
+    for kind in (optim.SGD, optim.Adam):
+        parameter = nn.Parameter(np.array([np.inf, 1.0]))
+        parameter.grad = np.array([1.0, 1.0])
+        kind([parameter]).step()
+        assert parameter.numpy()[0] == np.inf
 
 
 @pytest.mark.parametrize(("kind", "options"), OPTIONS, ids=IDS)

@@ -31,6 +31,7 @@ V_INLINE v_t v_add(v_t a, v_t b) { return V_OP(add)(a, b); }
 V_INLINE v_t v_sub(v_t a, v_t b) { return V_OP(sub)(a, b); }
 V_INLINE v_t v_mul(v_t a, v_t b) { return V_OP(mul)(a, b); }
 V_INLINE v_t v_div(v_t a, v_t b) { return V_OP(div)(a, b); }
+V_INLINE v_t v_sqrt(v_t a) { return V_OP(sqrt)(a); }
 V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return V_OP(fmadd)(a, b, c); }    /* a * b + c */
 V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return V_OP(fnmadd)(a, b, c); }  /* c - a * b */
 

@@ -32,6 +32,11 @@ V_INLINE v_t v_add(v_t a, v_t b) { return a + b; }
 V_INLINE v_t v_sub(v_t a, v_t b) { return a - b; }
 V_INLINE v_t v_mul(v_t a, v_t b) { return a * b; }
 V_INLINE v_t v_div(v_t a, v_t b) { return a / b; }
+V_INLINE v_t v_sqrt(v_t a)
+{
+    for (int i = 0; i < VL; i++) a[i] = FC_BITS == 32 ? (real)__builtin_sqrtf((float)a[i]) : (real)__builtin_sqrt((double)a[i]);
+    return a;
+}
 V_INLINE v_t v_fma(v_t a, v_t b, v_t c) { return a * b + c; }    /* a * b + c, fused where the CPU can */
 V_INLINE v_t v_fnma(v_t a, v_t b, v_t c) { return c - a * b; }   /* c - a * b */
 

@@ -254,6 +254,8 @@ struct fc_kernels {
         uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);
     } pool;
+    void (*sgd)(const fc_update *);
+    void (*adam)(const fc_update *);
     void (*act)(fc_act, void *to, const void *a, const void *b, int64_t n);
     struct {
         void (*moments)(const struct fc_norm_row *);          /* sums of x - center and its square */

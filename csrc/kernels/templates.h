@@ -10,6 +10,7 @@
 #include "kernels/pool_template.h"
 #include "kernels/act_template.h"
 #include "kernels/norm_template.h"
+#include "kernels/update_template.h"
 
 #define FC_NORM(form)                                                                                      \
     { FC_NAME(norm_##form##_moments), FC_NAME(norm_##form##_products), FC_NAME(norm_##form##_output),          \
@@ -49,6 +50,8 @@ static const struct fc_kernels FC_NAME(table) = {
               .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
               .planes = { FC_NAME(planes_max), FC_NAME(planes_average), FC_NAME(planes_spread), FC_NAME(planes_total),
                           FC_NAME(planes_fill) } },
+    .sgd = FC_NAME(sgd),
+    .adam = FC_NAME(adam),
     .act = FC_NAME(act),
     .norm = { FC_NORM(lanes), FC_NORM(planes) },
     .peak = FC_NAME(peak),

@@ -29,6 +29,7 @@
 #define v_sub FC_NAME(v_sub)
 #define v_mul FC_NAME(v_mul)
 #define v_div FC_NAME(v_div)
+#define v_sqrt FC_NAME(v_sqrt)
 #define v_fma FC_NAME(v_fma)
 #define v_fnma FC_NAME(v_fnma)
 #define v_max FC_NAME(v_max)

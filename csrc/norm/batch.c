@@ -24,6 +24,7 @@ enum {
     PIECES = 16,
     STRIP = 256,          /* pixels packed at once */
     LONG_STRIP = 4096,    /* pixels of a plane at once */
+    LEAST = 2048,         /* pixels of a piece, if there are as many */
     SLAB = 1024,          /* channels, at most */
     WIDEST = 256,         /* channels of a task, at most */
     COEFFICIENTS = 6,
@@ -66,8 +67,10 @@ struct strip {
 
 static char *strip_at(const struct job *job, const fc_tensor *t, const struct strip *s)
 {
+    const size_t size = fc_sizeof(job->k->dtype);
+    if (job->linear) return fc_element(t, size, s->image, s->channel, 0, 0, s->pixel);
     const int64_t *space = job->n->space, row = s->pixel / space[2];
-    return fc_element(t, fc_sizeof(job->k->dtype), s->image, s->channel, row / space[1], row % space[1], s->pixel % space[2]);
+    return fc_element(t, size, s->image, s->channel, row / space[1], row % space[1], s->pixel % space[2]);
 }
 
 static struct fc_row strip_row(const struct job *job, const fc_tensor *t, const struct strip *s, char *blocked)
@@ -148,7 +151,7 @@ static void norm_task(void *data, int64_t task, int worker)
     const int64_t local = task / pieces * job->width;
     char *scratch = job->scratch + (size_t)worker * scratch_bytes(job->k->dtype);
     double *sums = (double *)(void *)(scratch + TENSORS * strip_bytes(job->k->dtype));
-    memset(sums, 0, WIDEST / FC_BLOCK * SUMS * sizeof(double));
+    if (!job->uses[TO]) memset(sums, 0, (size_t)(fc_blocks(job->width) * SUMS) * sizeof(double));
     struct strip s = { 0 };
     for (s.image = group * n->batch / job->groups; s.image < (group + 1) * n->batch / job->groups; s.image++) {
         if (fc_stopping()) return;
@@ -272,7 +275,7 @@ static int is_linear(const fc_tensor *t, const int64_t *space)
 static void split_batch(struct job *job)
 {
     const int64_t volume = fc_volume(job->n->space);
-    job->groups = fc_min(job->n->batch, PIECES);
+    job->groups = fc_min(fc_min(job->n->batch, PIECES), fc_ceil_div(job->n->batch * volume, LEAST));
     const int64_t cuts = fc_min(PIECES / fc_max(job->groups, 1), fc_ceil_div(volume, LONG_STRIP));
     job->cut = fc_round_up(fc_ceil_div(volume, cuts), STRIP);
     job->cuts = fc_ceil_div(volume, job->cut);

@@ -32,10 +32,9 @@ from fastconv.ops._check import (
     word,
 )
 from fastconv.ops._shapes import check_grad_output, image_axes
+from fastconv.ops.conv import BLOCK
 
 Images = TypeVar("Images", bound=Array | _core.Blocked)
-
-_BLOCK = 16
 
 
 @overload
@@ -75,7 +74,7 @@ def batch_norm(
     >>> y.ravel().tolist(), mean.tolist(), var.tolist()
     ([-1.0, 1.0], [2.0], [1.0])
     """
-    data = _images("x", x)
+    data: Any = float_array("x", x)
     training, relu = flag("training", training), flag("relu", relu)
     return_statistics = flag("return_statistics", return_statistics)
     momentum, eps = _number("momentum", momentum), _number("eps", eps)
@@ -128,7 +127,8 @@ def batch_norm_backward(
     >>> dx.ravel().tolist(), dw.tolist(), db.tolist()
     ([0.5, 0.0, 0.0], [0.5], [1.0])
     """
-    data, grad = _images("x", x), _images("grad_output", grad_output)
+    data: Any = float_array("x", x)
+    grad: Any = float_array("grad_output", grad_output)
     training, relu = flag("training", training), flag("relu", relu)
     eps = _number("eps", eps)
     channels_last = word("layout", layout, LAYOUTS) == "NHWC"
@@ -162,10 +162,6 @@ def batch_norm_backward(
 # ---- checks ----------------------------------------------------------------------------------------------
 
 
-def _images(name: str, value: object) -> Any:
-    return value if isinstance(value, _core.Blocked) else float_array(name, value)
-
-
 def _array(images: Any) -> Array:
     return images.array if isinstance(images, _core.Blocked) else images
 
@@ -186,7 +182,7 @@ def _channels(data: Any, layout: str, vectors: dict[str, Array | None]) -> tuple
     channels = data.shape[1]
     values = data.array.size // channels
     given = [v for v in vectors.values() if isinstance(v, np.ndarray) and v.ndim == 1]
-    if given and channels - _BLOCK < given[0].shape[0] <= channels:
+    if given and channels - BLOCK < given[0].shape[0] <= channels:
         channels = given[0].shape[0]
     return channels, values
 
