@@ -233,7 +233,7 @@ typedef struct {
 } fc_norm;
 
 size_t fc_norm_workspace(fc_dtype dtype, int threads);
-fc_status fc_norm_forward(const fc_norm *n);
+fc_status fc_norm_forward(const fc_norm *n);     /* to.data NULL: the statistics only */
 fc_status fc_norm_backward(const fc_norm *n);    /* from_batch: dweight and dbias may not be NULL */
 
 /* ---- The machine --------------------------------------------------------------------------------------------------*/

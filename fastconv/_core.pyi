@@ -183,7 +183,8 @@ class Norm:
         self, x: Images, weight: Array | None, bias: Array | None, mean: Array, var: Array, eps: float,
         from_batch: bool, relu: bool, channels_last: bool,
     ) -> None: ...
-    def forward(self, out: Images) -> None: ...
+    def forward(self, out: Images | None) -> None:
+        """None: the statistics only."""
     def backward(self, grad_output: Images, out: Images | None, dweight: Array | None, dbias: Array | None) -> None:
         """out, dweight, dbias (float64) = the gradients; None: not wanted. from_batch needs dweight and dbias."""
 

@@ -739,7 +739,8 @@ cdef class Norm:
         return check(status)
 
     def forward(self, out):
-        self.norm.to = self.like_x(out, "output", PyBUF_STRIDES | PyBUF_WRITABLE)
+        if out is not None:
+            self.norm.to = self.like_x(out, "output", PyBUF_STRIDES | PyBUF_WRITABLE)
         self.run(False)
 
     def backward(self, grad_output, out, dweight, dbias):

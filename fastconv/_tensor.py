@@ -49,7 +49,7 @@ class Tensor:
     _version = 0
 
     def __init__(self, value: Array, requires_grad: bool = False) -> None:
-        self._value: Array | Blocked = _plain_array(value, "value")
+        self._value: Array | Blocked | autograd.Deferred = _plain_array(value, "value")
         self._node: Function | None = None
         self._grad: Tensor | None = None
         self._requires_grad = False
@@ -59,11 +59,18 @@ class Tensor:
 
     def numpy(self) -> Array:
         """The value, not a copy. It is read-only where writing would falsify a gradient still to come."""
-        value = self._value
+        value = self._computed()
         if isinstance(value, Blocked):
             value = value.plain()
             value.flags.writeable = self._node is None
             self._value = value
+        return value
+
+    def _computed(self) -> Array | Blocked:
+        """The value in the layout it has."""
+        value = self._value
+        if isinstance(value, autograd.Deferred):
+            value = self._value = value.compute()
         return value
 
     @property
@@ -277,6 +284,9 @@ class Tensor:
         return functions.Log()(self)
 
     def relu(self) -> Tensor:
+        value = self._value
+        if isinstance(value, autograd.Deferred):
+            return value.with_relu()(*value.inputs)
         return functions.ReLU()(self)
 
     def sigmoid(self) -> Tensor:
@@ -405,7 +415,7 @@ def as_tensor(value: Tensor | Array, name: str = "input") -> Tensor:
     return value if isinstance(value, Tensor) else Tensor(_plain_array(value, name))
 
 
-def result(value: Array | Blocked, node: Function | None) -> Tensor:
+def result(value: Array | Blocked | autograd.Deferred, node: Function | None) -> Tensor:
     """What an operation made, without the checks of the constructor; recorded where ``node`` is given."""
     made = Tensor.__new__(Tensor)
     made._value = value

@@ -22,6 +22,7 @@ tensor([2., 4., 6.])
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -115,6 +116,36 @@ class enable_grad(_GradMode):
     _enabled = True
 
 
+# ---- Results to come -------------------------------------------------------------------------------------
+
+
+class Deferred:
+    """A result in the native layout that is computed when somebody looks at it.
+
+    Until then a ReLU may join the operation: `with_relu` makes the Function of both, which saves a pass over memory
+    in either direction. Only what depends on nothing that can change may wait: on images in the native layout, which
+    nobody writes to, and on copies.
+    """
+
+    __slots__ = ("compute", "dtype", "inputs", "shape", "with_relu")
+
+    def __init__(
+        self, like: Blocked, compute: Callable[[], Blocked], with_relu: Callable[[], Function],
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.shape, self.dtype = shape or like.shape, like.dtype
+        self.compute, self.with_relu = compute, with_relu
+        self.inputs: Sequence[Tensor | None] = ()
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
 # ---- The tape --------------------------------------------------------------------------------------------
 
 _serial = itertools.count()
@@ -132,8 +163,8 @@ class Function:
     never a saved array, and changes neither.
 
     With ``native = True`` inputs may also be images in the native layout (``_core.Blocked``), and so may be the
-    result and the gradients that backward returns; the gradient it is given has the layout of the result. All
-    others are given plain arrays.
+    result, or a Deferred, and the gradients that backward returns; the gradient it is given has the layout of the
+    result. All others are given plain arrays.
 
     Options go to ``__init__``; calling the instance runs and records it. An instance is called once.
 
@@ -179,17 +210,19 @@ class Function:
             self.needs = (False,) * len(tensors)
         arrays: list[Value | None]
         if self.native:
-            arrays = [None if t is None else t._value for t in tensors]
+            arrays = [None if t is None else t._computed() for t in tensors]
         else:
             arrays = [None if t is None else t.numpy() for t in tensors]
-        value: Value = self.forward(*arrays)
-        self._blocked = type(value) is Blocked
-        if not self._blocked:
+        value: Value | Deferred = self.forward(*arrays)
+        if isinstance(value, Deferred):
+            value.inputs = tensors
+        elif not isinstance(value, Blocked):
             value = np.asarray(value)
+        self._blocked = not isinstance(value, np.ndarray)
         if True not in self.needs:
             self._saved = ()
             return result(value, None)
-        if not isinstance(value, Blocked):
+        if isinstance(value, np.ndarray):
             if True in [value is a for a in arrays]:
                 value = value.view()
             value.flags.writeable = False

@@ -16,7 +16,7 @@ import numpy as np
 from fastconv import ops
 from fastconv._core import Blocked
 from fastconv._tensor import Array, Dims, Tensor, as_tensor
-from fastconv.autograd import Function, Value, plain
+from fastconv.autograd import Deferred, Function, Value, plain
 
 Axes = tuple[int, ...] | None
 
@@ -94,16 +94,34 @@ class Add(Function):
 
     native = True
 
-    def forward(self, a: Value, b: Value) -> Value:
+    def forward(self, a: Value, b: Value) -> Value | Deferred:
         self.shapes = a.shape, b.shape
         if isinstance(a, Blocked) and isinstance(b, Blocked) and a.shape == b.shape:
-            return ops.add(a, b)
+            return Deferred(a, lambda: ops.add(a, b), AddReLU)
         return np.add(plain(a), plain(b))
 
     def backward(self, grad: Value) -> tuple[Value, Value]:
         if isinstance(grad, Blocked):
             return grad, grad
         return unbroadcast(grad, self.shapes[0]), unbroadcast(grad, self.shapes[1])
+
+
+class AddReLU(Function):
+    """y = max(a + b, 0) of equal shapes; da = db = g where not y <= 0."""
+
+    native = True
+
+    def forward(self, a: Value, b: Value) -> Value:
+        if type(a) is not type(b):
+            a, b = plain(a), plain(b)
+        y: Value = ops.add(a, b, relu=True)
+        self.save(y)
+        return y
+
+    def backward(self, grad: Value) -> tuple[Value, Value]:
+        (y,) = self.saved
+        g = ops.relu_backward(grad, y)
+        return g, g
 
 
 class Subtract(Function):

@@ -54,7 +54,8 @@ def test_training_reorders_at_the_ends_only(monkeypatch):
     for layer in model:
         x = layer(x)
         kinds.append(type(x._value))
-    assert kinds == [_core.Blocked] * 8 + [np.ndarray] * 2
+    native = [_core.Blocked] * 3 + [autograd.Deferred] + [_core.Blocked] * 4
+    assert kinds == native + [np.ndarray] * 2
     x.sum().backward()
     # Sum, Linear, Flatten and the last pooling are handed arrays; the chain itself what it is made of.
     assert gradient_layouts[:4] == [np.ndarray] * 4
@@ -78,6 +79,66 @@ def test_a_residual_block_in_either_layout():
         plain = gradients(model, images())
     for a, b in zip(native, plain, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# ---- fused ReLU ------------------------------------------------------------------------------------------
+
+
+def block_of_two() -> tuple[nn.BatchNorm2d, fastconv.Tensor]:
+    layer = nn.BatchNorm2d(16)
+    with layer.weight.writable() as weight, layer.bias.writable() as bias:
+        weight[:], bias[:] = np.linspace(-1, 2, 16), np.linspace(-0.5, 0.5, 16)
+    x = fastconv.tensor(np.random.default_rng(5).standard_normal((2, 16, 4, 4), np.float32), requires_grad=True)
+    return layer, x
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_and_relu_in_one_have_the_bits_of_both(training):
+    found = []
+    for fused in (True, False):
+        layer, x = block_of_two()
+        layer.train(training)
+        fastconv.manual_seed(1)
+        y = layer(nn.Conv2d(16, 16, 1)(x))
+        if not fused:
+            y._computed()
+        z = y.relu()
+        assert type(z.grad_fn).__name__ == ("BatchNormalization" if fused else "ReLU")
+        (z * z).sum().backward()
+        found.append((z.numpy(), *(p.grad.numpy() for p in (x, layer.weight, layer.bias))))
+    for together, apart in zip(*found, strict=True):
+        np.testing.assert_array_equal(together, apart)
+
+
+def test_a_result_that_a_relu_joined_can_still_be_looked_at():
+    layer, x = block_of_two()
+    native = nn.Conv2d(16, 16, 3, padding=1)(x)
+    y = layer(native)
+    assert isinstance(y._value, autograd.Deferred)
+    z = y.relu()
+    with layer.weight.writable() as weight:    # y is what it was when it was asked for
+        before = weight.copy()
+        weight *= 3
+    np.testing.assert_array_equal(np.maximum(y.numpy(), 0), z.numpy())
+    with layer.weight.writable() as weight:
+        weight[:] = before
+
+
+def test_sum_and_relu_join_and_both_pass_gradients_on():
+    x = fastconv.tensor(np.random.default_rng(5).standard_normal((2, 16, 4, 4), np.float32), requires_grad=True)
+    conv = nn.Conv2d(16, 16, 3, padding=1)
+    a, b = conv(x), conv(x)
+    total = a + b
+    assert isinstance(total._value, autograd.Deferred) and total.shape == (2, 16, 4, 4) and total.ndim == 4
+    y = total.relu()
+    assert type(y.grad_fn).__name__ == "AddReLU"
+    (y.sum() + (total * total).sum()).backward()    # both the fused result and the sum itself are used
+    fused = x.grad.numpy()
+    x.zero_grad()
+    with plain_results():
+        total = conv(x) + conv(x)
+        (total.relu().sum() + (total * total).sum()).backward()
+    np.testing.assert_array_equal(fused, x.grad.numpy())
 
 
 def test_a_tensor_in_the_native_layout_looks_like_any_other():

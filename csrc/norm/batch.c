@@ -327,6 +327,7 @@ static fc_status forward_slab(struct job *job)
         if (status) return status;
         set_statistics(job);
     }
+    if (!job->n->to.data) return FC_OK;
     set_forward(job);
     return pass(job, job->k->norm[form].output, 1, 0, 1);
 }

@@ -130,7 +130,7 @@ def _cifar_resnet(model: Any, torch: Any) -> Any:
     """fastconv.models.CifarResNet as its users write it in torch."""
     functional = torch.nn.functional
 
-    class Block(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Block(torch.nn.Module):  # type: ignore[misc]
         def __init__(self, block: Any) -> None:
             super().__init__()
             for name, layer in block.named_children():
@@ -144,7 +144,7 @@ def _cifar_resnet(model: Any, torch: Any) -> Any:
                 x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad))
             return functional.relu(y + x)
 
-    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Net(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.conv1, self.bn1 = _layer(model.conv1, torch.nn), _layer(model.bn1, torch.nn)

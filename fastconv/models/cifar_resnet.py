@@ -77,8 +77,7 @@ class BasicBlock(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(x)
-        y = self.bn1(y).relu()
+        y: Tensor = self.bn1(self.conv1(x)).relu()
         y = self.bn2(self.conv2(y))
         shortcut = Subsample(self.pad)(x) if self.stride == 2 else x
         return (y + shortcut).relu()
@@ -105,10 +104,10 @@ class CifarResNet(nn.Module):
         return nn.Sequential(first, *(BasicBlock(out_channels, out_channels, 1, algorithm) for _ in range(blocks - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x)).relu()
+        y: Tensor = self.bn1(self.conv1(x)).relu()
         y = self.layer3(self.layer2(self.layer1(y)))
-        y = nn.functional.avg_pool2d(y, y.shape[2:])
-        return self.linear(y.flatten(1))
+        logits: Tensor = self.linear(nn.functional.avg_pool2d(y, y.shape[2]).flatten(1))
+        return logits
 
 
 def cifar_resnet20(num_classes: int = 10, *, algorithm: str = "auto") -> CifarResNet:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastconv import ops
-from fastconv.autograd import Function, Tensor, Value
+from fastconv._core import Blocked
+from fastconv.autograd import Deferred, Function, Tensor, Value
 from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, count, float_type, number
 from fastconv.nn.init import ones_, zeros_
@@ -18,32 +19,50 @@ from fastconv.ops._check import flag, same_dtype
 
 
 class BatchNormalization(Function):
-    """Normalise by the given float64 statistics, or by the batch's, left in ``mean`` and ``var``."""
+    """Normalise by float64 statistics: those given, or the batch's, left in ``mean`` and ``var``.
+
+    from_batch: whether the statistics depend on x, as those that are computed here do.
+    """
 
     native = True
 
-    def __init__(self, mean: Array | None, var: Array | None, eps: float) -> None:
-        self.from_batch = mean is None or var is None
+    def __init__(
+        self, mean: Array | None, var: Array | None, eps: float, relu: bool = False, from_batch: bool = False
+    ) -> None:
+        self.from_batch = from_batch or mean is None or var is None
         self.mean: Any = mean
         self.var: Any = var
-        self.eps = eps
+        self.eps, self.relu = eps, relu
 
-    def forward(self, x: Value, weight: Array | None, bias: Array | None) -> Value:
+    def forward(self, x: Value, weight: Array | None, bias: Array | None) -> Value | Deferred:
         same_dtype(input=x, weight=weight, bias=bias)
-        mean, var = (None, None) if self.from_batch else (self.mean, self.var)
-        self.save(x, weight)
-        y: Value
-        y, self.mean, self.var = ops.batch_norm(
-            x, mean, var, weight, bias, self.from_batch, eps=self.eps, return_statistics=True
-        )
-        return y
+        self.save(x, weight, *([bias] if self.relu else []))
+        if isinstance(x, Blocked) and not self.relu:
+            if self.mean is None or self.var is None:
+                self.mean, self.var = ops.batch_statistics(x)
+            copies = [None if v is None else v.copy() for v in (weight, bias)]
+            return Deferred(x, lambda: self._apply(x, *copies), self._with_relu)
+        if self.mean is None or self.var is None:
+            y: Value
+            y, self.mean, self.var = ops.batch_norm(
+                x, None, None, weight, bias, True, eps=self.eps, relu=self.relu, return_statistics=True
+            )
+            return y
+        applied: Value = self._apply(x, weight, bias)
+        return applied
+
+    def _apply(self, x: Value, weight: Array | None, bias: Array | None) -> Any:
+        return ops.batch_norm(x, self.mean, self.var, weight, bias, eps=self.eps, relu=self.relu)
+
+    def _with_relu(self) -> BatchNormalization:
+        return BatchNormalization(self.mean, self.var, self.eps, True, self.from_batch)
 
     def backward(self, grad: Value) -> tuple[Value | None, ...]:
-        x, weight = self.saved
-        need_x, need_weight, need_bias = self.needs
+        x, weight = self.saved[:2]
+        bias = self.saved[2] if self.relu else None
         return ops.batch_norm_backward(
-            grad, x, self.mean, self.var, weight, None, self.from_batch, self.eps,
-            (need_x, need_weight, need_bias),
+            grad, x, self.mean, self.var, weight, bias, self.from_batch, self.eps,
+            (self.needs[0], self.needs[1], self.needs[2]), relu=self.relu,
         )
 
 

@@ -66,9 +66,10 @@ class MaxPooling(_Pooling):
         return super().forward(plain(x) if self.want_indices else x)    # indices are those of an array
 
     def pool(self, x: Array) -> Array:
-        if not (self.want_indices or self.needs[0]):
-            return ops.max_pool2d(x, *self.geometry, layout=self.layout)
         y: Array
+        if not (self.want_indices or self.needs[0]):
+            y = ops.max_pool2d(x, *self.geometry, layout=self.layout)
+            return y
         if self.want_indices:
             y, self.indices = ops.max_pool2d(x, *self.geometry, return_indices=True)
             self.save(self.indices)

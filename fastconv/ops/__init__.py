@@ -8,7 +8,7 @@ from fastconv.ops._algorithm import algorithm
 from fastconv.ops.act import add, relu, relu_backward
 from fastconv.ops.conv import conv2d, conv2d_backward
 from fastconv.ops.linear import linear, linear_backward
-from fastconv.ops.norm import batch_norm, batch_norm_backward
+from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "batch_statistics",
     "conv2d",
     "conv2d_backward",
     "linear",

@@ -105,6 +105,23 @@ def batch_norm(
     return (result, mean, var) if return_statistics else result
 
 
+def batch_statistics(x: Array | _core.Blocked, layout: str = "NCHW") -> tuple[Array, Array]:
+    """Mean and variance of each channel, (C,) float64 each; the variance is that of the population.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> [v.tolist() for v in ops.batch_statistics(np.array([1.0, 3.0]).reshape(2, 1, 1, 1))]
+    [[2.0], [1.0]]
+    """
+    data: Any = float_array("x", x)
+    channels, values = _channels(data, word("layout", layout, LAYOUTS), {})
+    if values < 1:
+        raise ShapeError(f"x must have at least one value per channel, got shape {data.shape}")
+    mean, var = np.empty(channels), np.empty(channels)
+    _core.Norm(data, None, None, mean, var, 0.0, True, False, layout == "NHWC").forward(None)
+    return mean, var
+
+
 def batch_norm_backward(
     grad_output: Images, x: Images, mean: Array, var: Array, weight: Array | None = None,
     bias: Array | None = None, training: bool = False, eps: float = 1e-5,
