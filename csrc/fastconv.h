@@ -123,6 +123,7 @@ typedef struct {
     fc_tensor y;            /* output, or its gradient in both backward passes */
     void *weight;           /* [out_channels][in_channels / groups][kernel...], contiguous; written by backward-weights */
     const void *bias;       /* out_channels values or NULL; forward only */
+    int relu;               /* forward only: y = max(0, that), NaN where it is NaN */
     void *packed;           /* plan.packed bytes, 64-byte aligned; filled by fc_conv_pack */
     void *workspace;        /* threads * plan.workspace bytes, 64-byte aligned */
     int threads;

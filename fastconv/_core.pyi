@@ -86,9 +86,10 @@ class ConvPlan:
         they are.
         """
     def forward(
-        self, x: Images, weight: Array | PackedWeights, bias: Array | None, out: Images, channels_last: bool
+        self, x: Images, weight: Array | PackedWeights, bias: Array | None, out: Images, channels_last: bool,
+        relu: bool = False,
     ) -> None:
-        """out[:] = convolution (every element is written; out overlaps no input)."""
+        """out[:] = convolution, or max(0, convolution) (every element is written; out overlaps no input)."""
     def backward_data(
         self, grad_output: Images, weight: Array | PackedWeights, out: Images, channels_last: bool
     ) -> None:

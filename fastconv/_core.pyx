@@ -397,7 +397,7 @@ cdef class ConvPlan:
                              f"multiples of {BLOCK} channels; use plain arrays")
         return 0
 
-    cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last) except -1:
+    cdef int run(self, View x, View y, View weight, Scratch packed, View bias, bint channels_last, bint relu) except -1:
         cdef fc_conv *p = &self.plan.problem
         if x.blocked or y.blocked:
             self.expect_whole_blocks()
@@ -410,6 +410,7 @@ cdef class ConvPlan:
         data.weight = weight.buffer.buf
         data.bias = bias.buffer.buf if bias is not None else NULL
         data.packed = packed.memory if packed is not None else NULL
+        data.relu = relu
         data.threads = fc_threads_for(self.plan.seconds, num_threads)
         cdef Scratch scratch = borrow(<size_t>data.threads * self.plan.workspace)
         data.workspace = scratch.memory
@@ -418,7 +419,7 @@ cdef class ConvPlan:
             status = fc_conv_run(&self.plan, &data)
         return check(status)
 
-    cdef int run_with(self, View x, View y, weight, bias, bint channels_last) except -1:
+    cdef int run_with(self, View x, View y, weight, bias, bint channels_last, bint relu) except -1:
         """With weights as they are, or packed before."""
         cdef PackedWeights ready
         cdef Scratch packed = None
@@ -426,24 +427,24 @@ cdef class ConvPlan:
         if isinstance(weight, PackedWeights):
             ready = weight
             ready.must_serve(&self.plan, bias)
-            return self.run(x, y, hold(ready.weight, PyBUF_C_CONTIGUOUS), ready.memory, ready.bias, channels_last)
+            return self.run(x, y, hold(ready.weight, PyBUF_C_CONTIGUOUS), ready.memory, ready.bias, channels_last, relu)
         w = contiguous(weight)
         if bias is not None:
             b = contiguous(bias)
         if self.plan.packed:
             packed = borrow(self.plan.packed)
             self.fill(packed, w, b)
-        return self.run(x, y, w, packed, b, channels_last)
+        return self.run(x, y, w, packed, b, channels_last, relu)
 
-    def forward(self, x, weight, bias, out, bint channels_last):
-        self.run_with(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), weight, bias, channels_last)
+    def forward(self, x, weight, bias, out, bint channels_last, bint relu=False):
+        self.run_with(hold(x, PyBUF_STRIDES), hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), weight, bias, channels_last, relu)
 
     def backward_data(self, grad_output, weight, out, bint channels_last):
-        self.run_with(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), weight, None, channels_last)
+        self.run_with(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(grad_output, PyBUF_STRIDES), weight, None, channels_last, False)
 
     def backward_weights(self, grad_output, x, out, bint channels_last):
         self.run(hold(x, PyBUF_STRIDES), hold(grad_output, PyBUF_STRIDES), hold(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE),
-                 None, None, channels_last)
+                 None, None, channels_last, False)
 
 
 cdef class PackedWeights:

@@ -71,6 +71,8 @@ class Tensor:
         value = self._value
         if isinstance(value, autograd.Deferred):
             value = self._value = value.compute()
+            if self._node is not None and isinstance(value, np.ndarray):
+                value.flags.writeable = False
         return value
 
     @property

@@ -46,6 +46,7 @@ Value = Array | Blocked
 class _Mode(threading.local):
     enabled = True
     native = True
+    waiting: list[weakref.ref[Tensor]] | None = None
 
 
 _mode = _Mode()
@@ -120,21 +121,23 @@ class enable_grad(_GradMode):
 
 
 class Deferred:
-    """A result in the native layout that is computed when somebody looks at it.
+    """A result that is computed when somebody looks at it.
 
     Until then a ReLU may join the operation: `with_relu` makes the Function of both, which saves a pass over memory
-    in either direction. Only what depends on nothing that can change may wait: on images in the native layout, which
-    nobody writes to, and on copies.
+    in either direction. What is computed later must depend on nothing that changes: on copies, and on images in the
+    native layout, which nobody writes to. A `fragile` one, which reads an array of the caller's, waits only while
+    a module is called on arrays; what is left then is computed (`settling`).
     """
 
-    __slots__ = ("compute", "dtype", "inputs", "shape", "with_relu")
+    __slots__ = ("compute", "dtype", "fragile", "inputs", "native", "shape", "with_relu")
 
     def __init__(
-        self, like: Blocked, compute: Callable[[], Blocked], with_relu: Callable[[], Function],
-        shape: tuple[int, ...] | None = None,
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], compute: Callable[[], Value],
+        with_relu: Callable[[], Function], *, native: bool = True, fragile: bool = False,
     ) -> None:
-        self.shape, self.dtype = shape or like.shape, like.dtype
+        self.shape, self.dtype = shape, dtype
         self.compute, self.with_relu = compute, with_relu
+        self.native, self.fragile = native, fragile
         self.inputs: Sequence[Tensor | None] = ()
 
     @property
@@ -144,6 +147,23 @@ class Deferred:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+
+@contextmanager
+def settling() -> Iterator[None]:
+    """Fragile results may wait to the end of the block, and no longer."""
+    if _mode.waiting is not None:
+        yield
+        return
+    waiting = _mode.waiting = []
+    try:
+        yield
+    finally:
+        _mode.waiting = None
+        for reference in waiting:
+            tensor = reference()
+            if tensor is not None:
+                tensor._computed()
 
 
 # ---- The tape --------------------------------------------------------------------------------------------
@@ -215,13 +235,16 @@ class Function:
             arrays = [None if t is None else t.numpy() for t in tensors]
         value: Value | Deferred = self.forward(*arrays)
         if isinstance(value, Deferred):
-            value.inputs = tensors
+            if value.fragile and _mode.waiting is None:
+                value = value.compute()
+            else:
+                value.inputs = tensors
         elif not isinstance(value, Blocked):
             value = np.asarray(value)
-        self._blocked = not isinstance(value, np.ndarray)
+        self._blocked = value.native if isinstance(value, Deferred) else isinstance(value, Blocked)
         if True not in self.needs:
             self._saved = ()
-            return result(value, None)
+            return _made(value, None)
         if isinstance(value, np.ndarray):
             if True in [value is a for a in arrays]:
                 value = value.view()
@@ -233,7 +256,7 @@ class Function:
             (t, t._version) for t, a in zip(tensors, arrays, strict=True)
             if t is not None and t._version and any(a is s for s in self._saved)
         ]
-        return result(value, self)
+        return _made(value, self)
 
     def check(self) -> None:
         """RuntimeError unless backward would see just what forward saw."""
@@ -295,6 +318,13 @@ def _sum(a: Value, b: Value) -> Value:
     if isinstance(a, Blocked):
         return Blocked(a.array + in_layout(b, True).array)  # type: ignore[union-attr]
     return np.asarray(a + plain(b))
+
+
+def _made(value: Value | Deferred, node: Function | None) -> Tensor:
+    tensor = result(value, node)
+    if isinstance(value, Deferred) and value.fragile and _mode.waiting is not None:
+        _mode.waiting.append(weakref.ref(tensor))
+    return tensor
 
 
 def _recorded(root: Tensor) -> list[Function]:

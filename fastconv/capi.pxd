@@ -41,6 +41,7 @@ cdef extern from "fastconv.h" nogil:
         fc_tensor x, y
         void *weight
         const void *bias
+        int relu
         void *packed
         void *workspace
         int threads

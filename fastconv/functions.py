@@ -97,7 +97,7 @@ class Add(Function):
     def forward(self, a: Value, b: Value) -> Value | Deferred:
         self.shapes = a.shape, b.shape
         if isinstance(a, Blocked) and isinstance(b, Blocked) and a.shape == b.shape:
-            return Deferred(a, lambda: ops.add(a, b), AddReLU)
+            return Deferred(a.shape, a.dtype, lambda: ops.add(a, b), AddReLU)
         return np.add(plain(a), plain(b))
 
     def backward(self, grad: Value) -> tuple[Value, Value]:

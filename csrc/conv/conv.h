@@ -25,6 +25,7 @@ struct fc_corr {
     int64_t taps[FC_AXES], stride[FC_AXES], dilation[FC_AXES], offset[FC_AXES];
     int64_t w_start;                         /* weights: element of tap 0 ... */
     ptrdiff_t w_group, w_lane, w_depth, w_tap[FC_AXES];    /* ... and strides */
+    int relu;                                /* forward: to = max(0, the sum) */
     const char *packed;                      /* see packed.c; `weights` is this phase's part */
     const char *weights;
 };

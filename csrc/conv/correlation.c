@@ -93,6 +93,7 @@ int fc_phase(const fc_conv_plan *plan, const fc_conv_data *data, int64_t i, stru
         c->from = forward ? data->x : data->y;
         c->to = forward ? data->y : data->x;
         c->packed = data->packed;
+        c->relu = data->relu && plan->pass == FC_FORWARD;
     }
     for (int a = FC_AXES - 1; a >= 0; a--) {
         if (forward) {

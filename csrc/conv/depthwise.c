@@ -157,7 +157,8 @@ static void forward_task(void *data, int64_t task, int worker)
     char *w = memory + offsets_bytes(c), *bias = w + weights_bytes(c), *input = bias + FC_BLOCK * sizeof(double);
     char *output = input + input_bytes(c, s);
     const int spread = c->lanes > 1;    /* forward with a multiplier: one input, many outputs; backward-data: the reverse */
-    const struct fc_box out = output_box(&p);
+    struct fc_box out = output_box(&p);
+    out.relu = c->relu;
     fill_offsets(c, s, offset);
     for (int64_t j = 0; j < many; j++) {
         const fc_tensor from = every(&c->from, spread ? 0 : j, spread ? 1 : many, c->size), to = every(&c->to, spread ? j : 0, spread ? many : 1, c->size);

@@ -177,7 +177,7 @@ static void forward_task(void *data, int64_t task, int worker)
         run_tiles(c, &job->s, &p, first, blocks, offset, input, output);
     }
     struct fc_box out = { .image = p.image, .channel = p.group * c->lanes + p.lane, .channels = p.lanes, .slices = 1,
-                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns };
+                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu };
     fc_box_unpack(c->k, &c->to, &out, output);
 }
 

@@ -119,7 +119,8 @@ static void make_patches(const struct fc_corr *c, int64_t image, int64_t group, 
 static void move_lanes(const struct fc_corr *c, int64_t image, int64_t channel, int64_t channels, int64_t first, int64_t pixels,
                        char *blocked, void (*move)(const struct fc_row *))
 {
-    struct fc_row r = { .channel = c->to.channel, .leap = c->to.block, .pixel = c->to.space[2], .block = pixels * FC_BLOCK, .channels = channels };
+    struct fc_row r = { .channel = c->to.channel, .leap = c->to.block, .pixel = c->to.space[2], .block = pixels * FC_BLOCK, .channels = channels,
+                        .relu = c->relu };
     for (int64_t p = 0; p < pixels; p += r.count) {
         int64_t o[FC_AXES];
         r.count = row_run(c, first + p, first + pixels, o);

@@ -106,6 +106,7 @@ static void run_panel(const struct job *job, int64_t group, int64_t lane, int64_
             t.a = weights + (d * step + row) * size;
             t.c = y + row * y_row * size;
             t.init = d == 0 ? bias + row * size : NULL;
+            t.relu = c->relu && d + DEPTHS >= depths;
             c->k->plane_tile[vectors - 1][rows - 1](&t);
             row += rows;
         }

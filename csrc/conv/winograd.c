@@ -127,7 +127,7 @@ static void write_block(const struct forward_job *job, const struct fc_place *p,
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t tiles = fc_tiling_tiles(b), m = b->m;
     struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1,
-                          .start = { s->slice, s->row * m, p->column * m } };
+                          .start = { s->slice, s->row * m, p->column * m }, .relu = c->relu };
     out.rows = fc_min(s->rows * m, c->to_size[1] - out.start[1]);
     out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
     struct fc_winograd w = { .row = out.columns * FC_BLOCK, .element = b->slice * tiles, .count = p->columns, .width = out.columns,

@@ -25,6 +25,7 @@ struct fc_tile {
     void *c;
     ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
     const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */
+    int relu;                   /* plane_tile only: max(0, each sum) */
     ptrdiff_t len, a_step;      /* plane_tile and grad_tile only: steps of a run, stride of a step in a */
     ptrdiff_t b_block;          /* grad_tile only: stride of a block in b */
 };
@@ -40,6 +41,7 @@ struct fc_row {
     ptrdiff_t block;             /* stride of a block on the blocked side; pixels are 16 apart */
     int64_t channels, count;
     int64_t before, after;       /* pack only: pixels of zeros written at either end */
+    int relu;                    /* unpack only: max(0, each) */
 };
 
 /* Weights [lane][depth][tap] and their panels; see weights_template.h. */

@@ -80,13 +80,13 @@ static void FC_NAME(pack_row)(const struct fc_row *r)
     }
 }
 
-/* from[pixel][16] -> up to VL channels, `channel` apart, of `count` adjacent pixels. */
-static void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *to, ptrdiff_t channel, ptrdiff_t channels)
+/* max(floor, from[pixel][16]) -> up to VL channels, `channel` apart, of `count` adjacent pixels. */
+static void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *to, ptrdiff_t channel, ptrdiff_t channels, v_t floor)
 {
     for (ptrdiff_t p = 0; p < count; p += VL, from += VL * FC_BLOCK, to += VL) {
         const ptrdiff_t pixels = FC_NAME(smaller)(VL, count - p);
         v_t rows[VL];
-        UNROLL for (int i = 0; i < VL; i++) rows[i] = i < pixels ? v_load(from + i * FC_BLOCK) : v_zero();
+        UNROLL for (int i = 0; i < VL; i++) rows[i] = i < pixels ? v_max(floor, v_load(from + i * FC_BLOCK)) : v_zero();
         FC_NAME(transpose)(rows);
         if (pixels == VL && channels >= VL) {
             UNROLL for (int i = 0; i < VL; i++) v_store(to + i * channel, rows[i]);
@@ -97,31 +97,34 @@ static void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *
     }
 }
 
-static void FC_NAME(unpack_adjacent)(const real *from, ptrdiff_t count, real *to, ptrdiff_t pixel, ptrdiff_t channels)
+static void FC_NAME(unpack_adjacent)(const real *from, ptrdiff_t count, real *to, ptrdiff_t pixel, ptrdiff_t channels, v_t floor)
 {
     for (ptrdiff_t p = 0; p < count; p++, from += FC_BLOCK, to += pixel) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
             const ptrdiff_t left = channels - v * VL;
-            if (left >= VL) v_store(to + v * VL, v_load(from + v * VL));
-            else if (left > 0) v_store_n(to + v * VL, v_load(from + v * VL), left);
+            if (left >= VL) v_store(to + v * VL, v_max(floor, v_load(from + v * VL)));
+            else if (left > 0) v_store_n(to + v * VL, v_max(floor, v_load(from + v * VL)), left);
         }
     }
 }
 
 static void FC_NAME(unpack_row)(const struct fc_row *r)
 {
+    const real least = r->relu ? (real)0 : -(real)INFINITY;
+    const v_t floor = v_set1(least);
     for (ptrdiff_t c = 0; c < r->channels; c += FC_BLOCK) {
         const real *from = (const real *)r->blocked + c / FC_BLOCK * r->block;
         real *to = (real *)r->strided + c / FC_BLOCK * r->leap;
         const ptrdiff_t channels = FC_NAME(smaller)(FC_BLOCK, r->channels - c);
         if (r->channel == 1) {
-            FC_NAME(unpack_adjacent)(from, r->count, to, r->pixel, channels);
+            FC_NAME(unpack_adjacent)(from, r->count, to, r->pixel, channels, floor);
         } else if (r->pixel == 1) {
             for (ptrdiff_t lane = 0; lane < channels; lane += VL)
-                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane);
+                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane, floor);
         } else {
             for (ptrdiff_t i = 0; i < channels; i++)
-                for (ptrdiff_t p = 0; p < r->count; p++) to[i * r->channel + p * r->pixel] = from[p * FC_BLOCK + i];
+                for (ptrdiff_t p = 0; p < r->count; p++)
+                    to[i * r->channel + p * r->pixel] = least > from[p * FC_BLOCK + i] ? least : from[p * FC_BLOCK + i];
         }
     }
 }

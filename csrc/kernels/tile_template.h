@@ -36,8 +36,9 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
             }
         }
     }
+    const v_t floor = v_set1(by_row && t->relu ? (real)0 : -(real)INFINITY);
     UNROLL for (int i = 0; i < mr; i++) {
-        UNROLL for (int v = 0; v < nv; v++) v_store(c + i * t->c_row + LANE(v, t->c_block), acc[i][v]);
+        UNROLL for (int v = 0; v < nv; v++) v_store(c + i * t->c_row + LANE(v, t->c_block), by_row ? v_max(floor, acc[i][v]) : acc[i][v]);
     }
 }
 

@@ -9,6 +9,8 @@
 
 #include "kernels/kernels.h"
 
+#include <math.h>
+
 #define FC_PASTE_(name, bits) name##_##bits
 #define FC_PASTE(name, bits) FC_PASTE_(name, bits)
 #define FC_NAME(name) FC_PASTE(name, FC_BITS)

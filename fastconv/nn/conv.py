@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.autograd import Function, Tensor, as_tensor, wants_native
+from fastconv._core import Blocked
+from fastconv.autograd import Deferred, Function, Tensor, as_tensor, wants_native
 from fastconv.nn._common import Array, IntOrPair, Pair, count, float_type, on_batch
 from fastconv.nn.init import reset_weight_and_bias
 from fastconv.nn.module import Module
@@ -15,7 +16,8 @@ from fastconv.nn.parameter import Parameter
 from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
 from fastconv.ops._shapes import PADDING_WORDS
-from fastconv.ops.conv import PADDING_MODES, Images, layer_backward, layer_forward
+from fastconv.ops.act import relu_backward
+from fastconv.ops.conv import PADDING_MODES, Images, Prepared, layer_backward, layer_forward
 
 Padding = int | str | Pair | tuple[Pair, Pair]
 
@@ -32,14 +34,40 @@ class Convolution(Function):
         self.problem = geometry, padding_mode, algorithm
         self.parameters = parameters
 
-    def forward(self, x: Images, weight: Array, bias: Array | None) -> Images:
+    def forward(self, x: Images, weight: Array, bias: Array | None) -> Images | Deferred:
         self.save(x, weight)
-        return layer_forward(x, weight, bias, *self.problem, self.parameters, wants_native())
+        prepared = layer_forward(x, weight, bias, *self.problem, self.parameters, wants_native())
+        if self.parameters is None:
+            return prepared.run()
+        return Deferred(
+            prepared.shape, prepared.dtype, prepared.run, lambda: ConvolutionReLU(self, prepared),
+            native=prepared.native, fragile=not isinstance(x, Blocked),
+        )
 
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight = self.saved
         needs = self.needs[0], self.needs[1], self.needs[2]
         return layer_backward(grad, x, weight, *self.problem, needs, self.parameters)
+
+
+class ConvolutionReLU(Convolution):
+    """max(0, a convolution that has been prepared), NaN where it is NaN."""
+
+    def __init__(self, convolution: Convolution, prepared: Prepared) -> None:
+        super().__init__(*convolution.problem, convolution.parameters)
+        self.prepared: Prepared | None = prepared
+
+    def forward(self, x: Images, weight: Array, bias: Array | None) -> Images:
+        assert self.prepared is not None
+        y = self.prepared.run(relu=True)
+        self.prepared = None
+        self.save(x, weight, y)
+        return y
+
+    def backward(self, grad: Images) -> tuple[Images | None, ...]:
+        x, weight, y = self.saved
+        needs = self.needs[0], self.needs[1], self.needs[2]
+        return layer_backward(relu_backward(grad, y), x, weight, *self.problem, needs, self.parameters)
 
 
 def conv2d(

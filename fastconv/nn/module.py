@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fastconv.autograd import Tensor, as_tensor, is_grad_enabled, no_grad, plain_results
+from fastconv.autograd import Tensor, as_tensor, is_grad_enabled, no_grad, plain_results, settling
 from fastconv.nn.parameter import Parameter
 
 Array = np.ndarray[Any, Any]
@@ -91,8 +91,9 @@ class Module:
         args = tuple(_to_tensor(a) for a in args)
         kwargs = {name: _to_tensor(a) for name, a in kwargs.items()}
         if stay or (self.training and is_grad_enabled()):
-            return self.forward(*args, **kwargs)
-        with no_grad(), nullcontext() if self._modules else plain_results():
+            with settling():
+                return self.forward(*args, **kwargs)
+        with no_grad(), settling(), nullcontext() if self._modules else plain_results():
             return _to_array(self.forward(*args, **kwargs))
 
     # -- Attributes: parameters, buffers and modules live in their dicts, found through __getattr__.

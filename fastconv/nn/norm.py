@@ -41,7 +41,7 @@ class BatchNormalization(Function):
             if self.mean is None or self.var is None:
                 self.mean, self.var = ops.batch_statistics(x)
             copies = [None if v is None else v.copy() for v in (weight, bias)]
-            return Deferred(x, lambda: self._apply(x, *copies), self._with_relu)
+            return Deferred(x.shape, x.dtype, lambda: self._apply(x, *copies), self._with_relu)
         if self.mean is None or self.var is None:
             y: Value
             y, self.mean, self.var = ops.batch_norm(

@@ -53,7 +53,9 @@ def get(plan: _core.ConvPlan, parameters: Parameters) -> _core.PackedWeights:
         with suppress(KeyError):    # dropped by another thread in this moment
             _entries.move_to_end(key)
         return entry.packed
-    packed = plan.pack(weight.numpy(), None if bias is None else bias.numpy(), copy=False)
+    # Winograd reads the weights themselves, too, where an output is not finite.
+    copy = plan.algorithm == "winograd"
+    packed = plan.pack(weight.numpy(), None if bias is None else bias.numpy(), copy)
     with _lock:
         _drop(key)
         _keep(key, _Entry(versions, packed, weakref.ref(weight, lambda _: _forget(key))))

@@ -162,27 +162,42 @@ Images = Array | _core.Blocked
 Parameters = tuple[Any, Any, Any, Any]
 
 
+class Prepared(NamedTuple):
+    """A convolution that is checked and planned, with its weights packed: `run` may be called whenever."""
+
+    x: Images
+    plan: _core.ConvPlan | None    # None for an empty batch
+    weight: Any
+    bias: Array | None
+    shape: Shape
+    dtype: np.dtype[Any]
+    native: bool    # whether the result will be in the native layout
+
+    def run(self, relu: bool = False) -> Images:
+        """The convolution, or max(0, convolution)."""
+        y = _core.empty_blocked(self.shape, self.dtype) if self.native else _empty(self.shape, self.dtype)
+        if self.plan is not None:
+            self.plan.forward(self.x, self.weight, self.bias, y, False, relu)
+        return y
+
+
 def layer_forward(
     x: Images, weight: Array, bias: Array | None, geometry: Parameters, padding_mode: str, algorithm: str,
     parameters: _packed.Parameters | None, native: bool,
-) -> Images:  # fmt: skip
+) -> Prepared:  # fmt: skip
     """conv2d of images in either layout, with weights that are packed once per version of `parameters`.
 
     native: the result may be in the native layout; it is where its channels fill whole blocks.
     """
     if type(x) is _core.Blocked and not _whole_blocks(weight.shape, x.shape[1]):
         x = x.plain()
-    x, weight, bias, (plan, shape, dtype, channels_last) = _forward_call(
+    x, weight, bias, (plan, shape, dtype, _) = _forward_call(
         x, weight, bias, *geometry, padding_mode, "NCHW", algorithm
     )
     native = native and shape[1] % BLOCK == 0 and _whole_blocks(weight.shape, x.shape[1])
-    y = _core.empty_blocked(shape, dtype) if native else _empty(shape, dtype)
-    if plan is not None:
-        if parameters is None:
-            plan.forward(x, weight, bias, y, channels_last)
-        else:
-            plan.forward(x, _packed.get(plan, parameters), None, y, channels_last)
-    return y
+    if plan is None or parameters is None:
+        return Prepared(x, plan, weight, bias, shape, dtype, native)
+    return Prepared(x, plan, _packed.get(plan, parameters), None, shape, dtype, native)
 
 
 def layer_backward(
