@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A layer as fastconv runs it: NCHW arrays in and out, the weights packed before forward; and its rounding error.
+"""A layer as fastconv runs it: NCHW arrays in and out, the weights packed before; and its rounding error.
 
 The error is that of the first image in forward and backward-data (an image has the same bits in every batch), and
 of the first filters in backward-weights, against direct summation in float64.
@@ -14,7 +14,8 @@ import numpy as np
 
 from fastconv import _core, ops
 from fastconv.bench.shapes import ConvRow, PoolRow
-from fastconv.ops.conv import check_problem
+from fastconv.nn import Parameter
+from fastconv.ops.conv import check_problem, layer_backward
 
 Array = np.ndarray[Any, Any]
 BenchPass = Literal["forward", "backward_data", "backward_weights", "backward"]
@@ -85,7 +86,8 @@ def conv_run(row: ConvRow, pass_: BenchPass, arrays: Arrays) -> Callable[[], Any
 
         return forward
     needs, geometry = NEEDS[pass_], (row.stride, row.padding, 1, row.groups)
-    return lambda: ops.conv2d_backward(grad, x, weight, *geometry, needs=needs)
+    parameters = Parameter(weight), None    # as in a layer: packed for d input once
+    return lambda: layer_backward(grad, x, weight, geometry, "zeros", "auto", needs, parameters)
 
 
 def variant(row: ConvRow, pass_: BenchPass, arrays: Arrays) -> str:
