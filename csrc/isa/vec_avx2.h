@@ -71,7 +71,10 @@ V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { V_OP(maskstore)(p, v_firs
 /* The lanes of a, WL at a time, as doubles. */
 typedef __m256d v_wide;
 #if FC_BITS == 32
-V_INLINE v_wide v_widen(v_t a, const int part) { return _mm256_cvtps_pd(part ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a)); }
+V_INLINE v_wide v_widen(v_t a, const int part)
+{
+    return _mm256_cvtps_pd(part ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a));
+}
 #else
 V_INLINE v_wide v_widen(v_t a, const int part) { return (void)part, a; }
 #endif

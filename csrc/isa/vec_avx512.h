@@ -84,7 +84,10 @@ V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { _mm512_mask_storeu_pd(p, 
 /* The lanes of a, WL at a time, as doubles. */
 typedef __m512d v_wide;
 #if FC_BITS == 32
-V_INLINE v_wide v_widen(v_t a, const int part) { return _mm512_cvtps_pd(part ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a)); }
+V_INLINE v_wide v_widen(v_t a, const int part)
+{
+    return _mm512_cvtps_pd(part ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a));
+}
 #else
 V_INLINE v_wide v_widen(v_t a, const int part) { return (void)part, a; }
 #endif

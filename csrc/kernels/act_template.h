@@ -16,10 +16,12 @@ V_INLINE v_t FC_NAME(act_value)(v_t a, v_t b, const fc_act act)
 
 V_INLINE void FC_NAME(act_line)(real *to, const real *a, const real *b, ptrdiff_t n, const fc_act act)
 {
+    const int two = act != FC_RELU;
     ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) v_store(to + i, FC_NAME(act_value)(v_load(a + i), act == FC_RELU ? v_zero() : v_load(b + i), act));
-    if (i < n)
-        v_store_n(to + i, FC_NAME(act_value)(v_load_n(a + i, n - i), act == FC_RELU ? v_zero() : v_load_n(b + i, n - i), act), n - i);
+    for (; i + VL <= n; i += VL) v_store(to + i, FC_NAME(act_value)(v_load(a + i), two ? v_load(b + i) : v_zero(), act));
+    if (i == n) return;
+    const v_t last = two ? v_load_n(b + i, n - i) : v_zero();
+    v_store_n(to + i, FC_NAME(act_value)(v_load_n(a + i, n - i), last, act), n - i);
 }
 
 static void FC_NAME(act)(fc_act act, void *to, const void *a, const void *b, int64_t n)
