@@ -61,6 +61,7 @@ struct fc_tiles {
     char *c;                        /* [block][pixel][16] */
     ptrdiff_t c_block;
     const char *init;               /* of the panel's lanes, or NULL */
+    const char *ahead;              /* the panel that comes next, as large as this one, or NULL */
 };
 
 /* Vectors across the panel that starts at `lane`, given the lanes that exist: 1 or FC_MAX_VECTORS. */

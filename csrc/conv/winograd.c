@@ -75,20 +75,29 @@ struct forward_job {
 
 static const double zeros[FC_MAX_VECTORS * FC_BLOCK];
 
+/* U[e] of the panel at `lane`. */
+static const char *panel_at(const struct fc_corr *c, int m, int64_t e, int64_t lane)
+{
+    const fc_steps steps = steps_for(m);
+    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
+    return fc_packed_group(c, 0, steps) + (lane * steps(c) + e * fc_round_up(c->depths, FC_BLOCK) * width) * (ptrdiff_t)c->size;
+}
+
 /* M[e] = V[e] U[e] for all elements, lanes [lane, lane + lanes), the first `count` tiles. */
 static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes, int64_t count, const ptrdiff_t *offset, const char *v, char *m)
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t tiles = fc_tiling_tiles(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
-    const fc_steps steps = steps_for(job->b.m);
     struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_block = tiles * FC_BLOCK,
                           .init = (const char *)zeros };
     for (int64_t e = 0; e < fc_elements(&job->b); e++) {
         t.a = v + e * depths * tiles * size;
         for (int64_t l = lane; l < lane + lanes; l += c->k->lanes) {
             const int vectors = fc_panel_vectors(c->k, l, c->lanes);
-            t.b = fc_packed_group(c, 0, steps) + (l * steps(c) + e * depths * vectors * c->k->vector) * size;
+            const int last = l + c->k->lanes >= lane + lanes;
+            t.b = panel_at(c, job->b.m, e, l);
+            t.ahead = last ? panel_at(c, job->b.m, (e + 1) % fc_elements(&job->b), lane) : panel_at(c, job->b.m, e, l + c->k->lanes);
             t.c = m + (e * job->b.slice * tiles + (l - lane) / FC_BLOCK * t.c_block + (l - lane) % FC_BLOCK) * size;
             fc_tiles_run(&t, count, vectors);
         }

@@ -24,7 +24,9 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
             acc[i][v] = init ? v_load(init + v * VL) : v_load(c + i * t->c_row + LANE(v, t->c_block));
     }
     const ptrdiff_t a_row = t->a_row;
+    const char *ahead = t->ahead;
     for (ptrdiff_t q = 0; q < t->runs; q++) {
+        for (const char *end = ahead + t->ahead_run; ahead < end; ahead += FC_LINE) v_prefetch(ahead);
         const real *a = (const real *)t->a + t->offset[q];
         UNROLL_4 for (ptrdiff_t k = 0; k < len; k++, a += a_step, b += b_step) {
             v_t bv[FC_MAX_VECTORS];
