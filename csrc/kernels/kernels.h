@@ -11,7 +11,6 @@
 
 enum {
     FC_BLOCK = 16,      /* channels of one block of the native layout */
-    FC_LINE = 64,       /* bytes of a cache line */
     FC_MAX_ROWS = 14,   /* rows of the largest register tile of any level */
     FC_MAX_VECTORS = 2  /* vectors across the widest register tile of any level */
 };
@@ -26,8 +25,8 @@ struct fc_tile {
     void *c;
     ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
     const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */
-    const void *ahead;          /* what will be read next: `ahead_run` bytes of it are prefetched in each run */
-    ptrdiff_t ahead_run;
+    const void *ahead;          /* what will be read next: `ahead_step` bytes of it in each step */
+    ptrdiff_t ahead_step;
     ptrdiff_t len, a_step, b_block;    /* grad_tile only: steps of a run; strides of a step and of a block in b */
 };
 
