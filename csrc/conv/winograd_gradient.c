@@ -75,12 +75,14 @@ static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct
     const int64_t tiles = fc_tiling_tiles(b), depth_blocks = fc_blocks(g->depths), lane_blocks = fc_blocks(g->lanes);
     const int whole = columns == b->columns;
     const ptrdiff_t start = 0;
+    const void *init = fc_gradient_init(g);
     for (int64_t e = 0; e < fc_elements(b); e++) {
         for (int64_t block = 0; block < depth_blocks; block++) {
             for (int64_t r = 0; r < (whole ? 1 : rows); r++) {
                 const ptrdiff_t at = r * b->columns * FC_BLOCK;
                 const struct fc_tile t = { .a = v + ((e * depth_blocks + block) * tiles * FC_BLOCK + at) * size, .offset = &start, .runs = 1,
-                                           .len = whole ? rows * columns : columns, .a_step = FC_BLOCK };
+                                           .len = whole ? rows * columns : columns, .a_step = FC_BLOCK,
+                                           .init = r == 0 ? init : NULL };
                 fc_gradient_add(g, t, block, e, d + (e * lane_blocks * tiles * FC_BLOCK + at) * size, tiles * FC_BLOCK);
             }
         }
@@ -88,7 +90,7 @@ static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct
     fc_sums_count(&g->sums, rows * columns);
 }
 
-/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, as [panel][block][tap][16][lanes]. Returns 0 if
+/* dU -> dW: G' dU G for each depth and panel, into the memory of acc, which may be that of dU: dW trails behind, as [panel][block][tap][16][lanes]. Returns 0 if
  * a result is not finite: dU may have been, or this sum overflowed. */
 static int transform_back(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_gradient *g)
 {
