@@ -22,16 +22,12 @@
 
 /* ---- Blocks -------------------------------------------------------------------------------------------------------*/
 
-static size_t output_bytes(const struct fc_corr *c, const struct fc_tiling *b)
-{
-    return fc_align((size_t)(FC_BLOCK * fc_min(b->rows, b->high) * b->columns * b->m * b->m) * c->size);
-}
 static size_t offsets_bytes(const struct fc_corr *c) { return fc_align((size_t)fc_blocks(c->depths) * sizeof(ptrdiff_t)); }
 
 /* The first 64 bytes hold the number of the block whose V is there. */
 static size_t forward_bytes(const struct fc_corr *c, const struct fc_tiling *b)
 {
-    return 64 + offsets_bytes(c) + fc_tiling_input_bytes(c, b) + output_bytes(c, b) + fc_elements_bytes(c, b, c->depths) +
+    return 64 + offsets_bytes(c) + fc_strip_bytes(c, b) + fc_elements_bytes(c, b, c->depths) +
            fc_elements_bytes(c, b, b->slice);
 }
 
@@ -92,13 +88,13 @@ static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes,
     struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_block = tiles * FC_BLOCK,
                           .init = (const char *)zeros };
     for (int64_t e = 0; e < fc_elements(&job->b); e++) {
-        t.a = v + e * depths * tiles * size;
+        t.a = v + e * fc_element_step(c, &job->b, c->depths) * size;
         for (int64_t l = lane; l < lane + lanes; l += c->k->lanes) {
             const int vectors = fc_panel_vectors(c->k, l, c->lanes);
             const int last = l + c->k->lanes >= lane + lanes;
             t.b = panel_at(c, job->b.m, e, l);
             t.ahead = last ? panel_at(c, job->b.m, (e + 1) % fc_elements(&job->b), lane) : panel_at(c, job->b.m, e, l + c->k->lanes);
-            t.c = m + (e * job->b.slice * tiles + (l - lane) / FC_BLOCK * t.c_block + (l - lane) % FC_BLOCK) * size;
+            t.c = m + (e * fc_element_step(c, &job->b, job->b.slice) + (l - lane) / FC_BLOCK * t.c_block + (l - lane) % FC_BLOCK) * size;
             fc_tiles_run(&t, count, vectors);
         }
     }
@@ -119,7 +115,7 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
                            .w = (const char *)job->weight + (c->w_start + lane * c->w_lane) * size, .w_lane = c->w_lane,
                            .w_depth = c->w_depth, .w_row = c->w_tap[1], .w_column = c->w_tap[2],
                            .lanes = fc_min(FC_BLOCK, c->lanes - lane), .depths = c->depths,
-                           .bias = fc_packed_bias(c, 0) + lane * size, .y_row = w->row, .height = fc_min(m, w->height) };
+                           .bias = fc_packed_bias(c, 0) + lane * size, .y_row = w->row, .height = w->height };
     for (int64_t i = 0; i < p->columns; i++) {
         r.column = (p->column + i) * m - c->offset[2];
         r.y = (char *)w->to + i * m * FC_BLOCK * size;
@@ -129,25 +125,23 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
 }
 
 /* One segment of 16 lanes: M -> outputs -> the tensor. */
-static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane, const char *m_of_block, char *output)
+static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane, const char *m_of_block, char *strip)
 {
     const struct fc_corr *c = job->c;
     const struct fc_tiling *b = &job->b;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t tiles = fc_tiling_tiles(b), m = b->m;
+    const int64_t m = b->m;
     struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1,
                           .start = { s->slice, s->row * m, p->column * m } };
-    out.rows = fc_min(s->rows * m, c->to_size[1] - out.start[1]);
     out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
-    struct fc_winograd w = { .row = out.columns * FC_BLOCK, .element = b->slice * tiles, .count = p->columns, .width = out.columns,
+    struct fc_winograd w = { .to = strip, .row = out.columns * FC_BLOCK, .element = fc_element_step(c, b, b->slice), .count = p->columns, .width = out.columns,
                              .lanes = fc_min(FC_BLOCK, fc_round_up(c->lanes - lane, c->k->vector)) };
-    for (int64_t r = 0; r < s->rows; r++) {
-        w.height = out.rows - r * m;
+    for (int64_t r = 0; r < s->rows; r++, out.start[1] += m) {
+        out.rows = w.height = fc_min(m, c->to_size[1] - out.start[1]);
         w.from = m_of_block + (s->tile + r * b->columns) * FC_BLOCK * size;
-        w.to = output + r * m * w.row * size;
         if (!c->k->winograd[m / 4].output(&w, fc_packed_bias(c, 0) + lane * size)) repair(job, p, s, r, lane, &w);
+        fc_box_unpack(c->k, &c->to, &out, strip);
     }
-    fc_box_unpack(c->k, &c->to, &out, output);
 }
 
 static void forward_task(void *data, int64_t task, int worker)
@@ -163,11 +157,11 @@ static void forward_task(void *data, int64_t task, int worker)
     char *memory = job->workspace + (size_t)worker * job->bytes;
     int64_t *transformed = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
-    char *input = memory + 64 + offsets_bytes(c), *output = input + fc_tiling_input_bytes(c, b), *v = output + output_bytes(c, b);
+    char *strip = memory + 64 + offsets_bytes(c), *v = strip + fc_strip_bytes(c, b);
     char *m = v + fc_elements_bytes(c, b, c->depths);
     if (*transformed != number) {
         for (int64_t i = 0; i < fc_blocks(c->depths); i++) offset[i] = i * fc_tiling_tiles(b) * FC_BLOCK;
-        fc_transform_input(c, b, &p, 0, c->depths, input, v);
+        fc_transform_input(c, b, &p, 0, c->depths, strip, v);
         *transformed = number;
     }
     for (int64_t lane = part; lane < end; lane += b->slice) {
@@ -175,7 +169,7 @@ static void forward_task(void *data, int64_t task, int worker)
         multiply(job, lane, lanes, p.rows * b->columns, offset, v, m);
         for (int64_t l = 0; l < lanes; l += FC_BLOCK) {
             struct fc_segment s = {0};
-            while (fc_next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * fc_tiling_tiles(b) * size, output);
+            while (fc_next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * fc_tiling_tiles(b) * size, strip);
         }
     }
 }

@@ -15,7 +15,7 @@ static struct fc_gradient gradient_of(const struct fc_corr *c, int m, int64_t de
 static size_t gradient_bytes(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_chunk *h)
 {
     const struct fc_gradient g = gradient_of(c, b->m, h->depths, h->lanes);
-    return fc_tiling_input_bytes(c, b) + fc_elements_bytes(c, b, h->depths) + fc_elements_bytes(c, b, h->lanes) +
+    return fc_strip_bytes(c, b) + fc_elements_bytes(c, b, h->depths) + fc_elements_bytes(c, b, h->lanes) +
            (size_t)fc_sum_levels(c->batch * c->to_size[0] * b->high * b->wide) * fc_gradient_bytes(&g);
 }
 
@@ -43,25 +43,24 @@ struct gradient_job {
 
 /* As fc_transform_input, for dy and D. */
 static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_place *p, int64_t channel, int64_t channels,
-                               char *packed, char *d)
+                               char *strip, char *d)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t blocks = fc_blocks(channels), tiles = fc_tiling_tiles(b);
     struct fc_segment s = {0};
     while (fc_next_segment(c, b, p->first, p->rows, &s)) {
-        struct fc_box y = { .image = s.image, .slices = 1, .start = { s.slice, s.row * b->m, p->column * b->m } };
-        y.rows = fc_min(s.rows * b->m, c->to_size[1] - y.start[1]);
+        struct fc_box y = { .image = s.image, .slices = 1, .start = { s.slice, 0, p->column * b->m } };
         y.columns = fc_min(p->columns * b->m, c->to_size[2] - y.start[2]);
-        struct fc_winograd w = { .row = y.columns * FC_BLOCK, .element = blocks * tiles * FC_BLOCK, .count = p->columns, .lanes = FC_BLOCK,
+        struct fc_winograd w = { .from = strip, .row = y.columns * FC_BLOCK, .element = fc_element_step(c, b, channels), .count = p->columns, .lanes = FC_BLOCK,
                                  .width = y.columns };
         for (int64_t block = 0; block < blocks; block++) {
             y.channel = channel + block * FC_BLOCK;
             y.channels = fc_min(FC_BLOCK, channels - block * FC_BLOCK);
-            fc_box_pack(c->k, &c->to, c->to_size, &y, packed);
             for (int64_t r = 0; r < s.rows; r++) {
-                w.from = packed + r * b->m * w.row * size;
+                y.start[1] = (s.row + r) * b->m;
+                y.rows = w.height = fc_min(b->m, c->to_size[1] - y.start[1]);
+                fc_box_pack(c->k, &c->to, c->to_size, &y, strip);
                 w.to = d + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
-                w.height = y.rows - r * b->m;
                 c->k->winograd[b->m / 4].gradient(&w);
             }
         }
@@ -72,7 +71,8 @@ static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *
 static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct fc_gradient *g, int64_t rows, int64_t columns, const char *v, const char *d)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t tiles = fc_tiling_tiles(b), depth_blocks = fc_blocks(g->depths), lane_blocks = fc_blocks(g->lanes);
+    const int64_t tiles = fc_tiling_tiles(b), depth_blocks = fc_blocks(g->depths);
+    const int64_t v_step = fc_element_step(c, b, g->depths), d_step = fc_element_step(c, b, g->lanes);
     const int whole = columns == b->columns;
     const ptrdiff_t start = 0;
     const void *init = fc_gradient_init(g);
@@ -80,10 +80,10 @@ static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct
         for (int64_t block = 0; block < depth_blocks; block++) {
             for (int64_t r = 0; r < (whole ? 1 : rows); r++) {
                 const ptrdiff_t at = r * b->columns * FC_BLOCK;
-                const struct fc_tile t = { .a = v + ((e * depth_blocks + block) * tiles * FC_BLOCK + at) * size, .offset = &start, .runs = 1,
+                const struct fc_tile t = { .a = v + (e * v_step + block * tiles * FC_BLOCK + at) * size, .offset = &start, .runs = 1,
                                            .len = whole ? rows * columns : columns, .a_step = FC_BLOCK,
                                            .init = r == 0 ? init : NULL };
-                fc_gradient_add(g, t, block, e, d + (e * lane_blocks * tiles * FC_BLOCK + at) * size, tiles * FC_BLOCK);
+                fc_gradient_add(g, t, block, e, d + (e * d_step + at) * size, tiles * FC_BLOCK);
             }
         }
     }
@@ -128,7 +128,7 @@ static void gradient_task(void *data, int64_t task, int worker)
     const int64_t lane = task % job->lane_chunks * job->h.lanes, depth = task / job->lane_chunks * job->h.depths;
     struct fc_gradient g = gradient_of(c, b->m, fc_min(job->h.depths, c->depths - depth), fc_min(job->h.lanes, c->lanes - lane));
     char *memory = job->workspace + (size_t)worker * job->bytes;
-    char *v = memory + fc_tiling_input_bytes(c, b), *d = v + fc_elements_bytes(c, b, job->h.depths);
+    char *v = memory + fc_strip_bytes(c, b), *d = v + fc_elements_bytes(c, b, job->h.depths);
     const int64_t rows = c->batch * c->to_size[0] * b->high;
     fc_gradient_start(&g, d + fc_elements_bytes(c, b, job->h.lanes), rows * b->wide);
     for (int64_t first = 0; first < rows; first += b->rows) {

@@ -142,33 +142,38 @@ V_INLINE void FC_NAME(store_square)(v_t out[][6], const int n, real *to, ptrdiff
 V_INLINE int FC_NAME(pair_first)(const int pair) { return pair ? 2 * pair - 1 : 0; }
 V_INLINE int FC_NAME(pair_last)(const int m, const int pair) { return pair ? 2 * pair : m + 1; }
 
+/* Column j of a tile: the two elements of a pair, from rows of pixels `row` apart. */
+V_INLINE void FC_NAME(input_column)(const int m, const int pair, const real *from, ptrdiff_t row, v_t half[2][6], const int j)
+{
+    v_t d[6], o[2];
+    UNROLL for (int i = 0; i < m + 2; i++, from += row) d[i] = v_load(from + j * FC_BLOCK);
+    FC_NAME(input_pair)(m, pair, d, o);
+    UNROLL for (int i = 0; i < 2; i++) half[i][j] = o[i];
+}
+
 /* Two rows of the transformed tiles, for all tiles: that many vectors stay in registers, and the two columns a tile shares
- * with the next one are transformed once. */
+ * with the next one are transformed once. Pointers step from row to row and from element to element: multiples of the
+ * strides, each in a register of its own, would be more than there are. */
 V_INLINE void FC_NAME(input_rows)(const struct fc_winograd *w, const int m, const int pair, ptrdiff_t lane)
 {
     const int a = m + 2;
     const real *from = (const real *)w->from + lane;
-    real *to = (real *)w->to + lane;
+    real *first = (real *)w->to + lane + FC_NAME(pair_first)(pair) * a * w->element;
+    real *last = (real *)w->to + lane + FC_NAME(pair_last)(m, pair) * a * w->element;
     const ptrdiff_t row = w->row, element = w->element;
-    v_t half[2][6], d[6], o[6];
-    UNROLL for (int j = 0; j < 2; j++) {
-        UNROLL for (int i = 0; i < a; i++) d[i] = v_load(from + i * row + j * FC_BLOCK);
-        FC_NAME(input_pair)(m, pair, d, o);
-        UNROLL for (int i = 0; i < 2; i++) half[i][j] = o[i];
-    }
-    for (ptrdiff_t t = 0; t < w->count; t++, from += m * FC_BLOCK, to += FC_BLOCK) {
-        UNROLL for (int j = 2; j < a; j++) {
-            UNROLL for (int i = 0; i < a; i++) d[i] = v_load(from + i * row + j * FC_BLOCK);
-            FC_NAME(input_pair)(m, pair, d, o);
-            UNROLL for (int i = 0; i < 2; i++) half[i][j] = o[i];
-        }
+    v_t half[2][6];
+    UNROLL for (int j = 0; j < 2; j++) FC_NAME(input_column)(m, pair, from, row, half, j);
+    for (ptrdiff_t t = 0; t < w->count; t++, from += m * FC_BLOCK, first += FC_BLOCK, last += FC_BLOCK) {
+        UNROLL for (int j = 2; j < a; j++) FC_NAME(input_column)(m, pair, from, row, half, j);
         UNROLL for (int i = 0; i < 2; i++) {
-            real *line = to + (i ? FC_NAME(pair_last)(m, pair) : FC_NAME(pair_first)(pair)) * a * element;
+            v_t o[6], both[2];
             UNROLL for (int p = 0; p < a / 2; p++) {
-                FC_NAME(input_pair)(m, p, half[i], o);
-                v_store(line + FC_NAME(pair_first)(p) * element, o[0]);
-                v_store(line + FC_NAME(pair_last)(m, p) * element, o[1]);
+                FC_NAME(input_pair)(m, p, half[i], both);
+                o[FC_NAME(pair_first)(p)] = both[0];
+                o[FC_NAME(pair_last)(m, p)] = both[1];
             }
+            real *to = i ? last : first;
+            UNROLL for (int j = 0; j < a; j++, to += element) v_store(to, o[j]);
             half[i][0] = half[i][m];
             half[i][1] = half[i][m + 1];
         }
