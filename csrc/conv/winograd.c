@@ -31,23 +31,23 @@ static size_t forward_bytes(const struct fc_corr *c, const struct fc_tiling *b)
            fc_elements_bytes(c, b, b->slice);
 }
 
-enum { FEW_TILES = 56, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
+enum { FEW_TILES = 28, MANY_TILES = 56 };    /* below: U streams in too slowly to be hidden; above: nothing is gained */
 
-/* As many tiles as the level-2 cache allows, but enough to use each weight FEW_TILES times, if the limit allows that; and
- * then as many lanes of M. */
+/* As many tiles as half of the level-2 cache allows, but enough to use each weight FEW_TILES times. V is read once for each
+ * slice of the lanes, so there is one slice if the limit allows that. */
 static struct fc_tiling choose_block(const struct fc_corr *c, int m)
 {
-    const size_t goal = 2 * fc_workspace_goal();
     int64_t tiles = MANY_TILES, slice = fc_padded_lanes(c);
     struct fc_tiling b;
     for (;;) {
         b = fc_tiling_of(c, m, tiles);
         b.slice = slice;
         const size_t bytes = forward_bytes(c, &b);
-        if (bytes <= goal) break;
+        if (bytes <= fc_workspace_goal()) break;
         if (tiles > FEW_TILES) tiles -= 14;
+        else if (bytes <= FC_WORKSPACE_LIMIT) break;
         else if (slice > 2 * fc_panel_lanes(c)) slice = fc_round_up(slice / 2, fc_panel_lanes(c));
-        else if (bytes > FC_WORKSPACE_LIMIT && tiles > 1) tiles = (tiles + 1) / 2;
+        else if (tiles > 1) tiles = (tiles + 1) / 2;
         else break;
     }
     return b;
@@ -55,7 +55,9 @@ static struct fc_tiling choose_block(const struct fc_corr *c, int m)
 
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
 
-static int64_t steps_of(const struct fc_corr *c, int m) { return fc_round_up(c->depths, FC_BLOCK) * (m + 2) * (m + 2); }
+/* Rows of lanes of one element in a panel of U, one of them unused: see fc_element_step. */
+static int64_t element_rows(const struct fc_corr *c) { return fc_round_up(c->depths, FC_BLOCK) + 1; }
+static int64_t steps_of(const struct fc_corr *c, int m) { return element_rows(c) * (m + 2) * (m + 2); }
 static int64_t steps_2(const struct fc_corr *c) { return steps_of(c, 2); }
 static int64_t steps_4(const struct fc_corr *c) { return steps_of(c, 4); }
 static fc_steps steps_for(int m) { return m == 2 ? steps_2 : steps_4; }
@@ -76,7 +78,7 @@ static const char *panel_at(const struct fc_corr *c, int m, int64_t e, int64_t l
 {
     const fc_steps steps = steps_for(m);
     const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
-    return fc_packed_group(c, 0, steps) + (lane * steps(c) + e * fc_round_up(c->depths, FC_BLOCK) * width) * (ptrdiff_t)c->size;
+    return fc_packed_group(c, 0, steps) + (lane * steps(c) + e * element_rows(c) * width) * (ptrdiff_t)c->size;
 }
 
 /* M[e] = V[e] U[e] for all elements, lanes [lane, lane + lanes), the first `count` tiles. */
@@ -201,7 +203,7 @@ static void pack_panel(const struct fc_corr *c, const void *weight, int64_t grou
         w.packed = taps;
         c->k->pack_weights(&w, 0);
         for (int64_t d = 0; d < FC_BLOCK; d++)
-            c->k->winograd[m / 4].weights((char *)taps + d * width * size, FC_BLOCK * width, to + (block + d) * width * size, depths * width, width);
+            c->k->winograd[m / 4].weights((char *)taps + d * width * size, FC_BLOCK * width, to + (block + d) * width * size, element_rows(c) * width, width);
     }
 }
 static void pack_panel_2(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 2); }
