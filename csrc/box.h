@@ -12,6 +12,7 @@ struct fc_box {
     int64_t start[FC_AXES];              /* may lie outside the tensor: zeros are packed there */
     int64_t rows, columns;
     int64_t row_gap;                     /* rows of the tensor left out between two rows */
+    int prefetch;                        /* the same pixels of the next block of channels */
 };
 
 static inline int64_t fc_box_pixels(const struct fc_box *b) { return b->slices * b->rows * b->columns; }

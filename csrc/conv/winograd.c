@@ -133,7 +133,7 @@ static void write_block(const struct forward_job *job, const struct fc_place *p,
     const struct fc_tiling *b = &job->b;
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t m = b->m;
-    struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1,
+    struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1, .prefetch = fc_prefetches(c),
                           .start = { s->slice, s->row * m, p->column * m } };
     out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
     struct fc_winograd w = { .to = strip, .row = out.columns * FC_BLOCK, .element = fc_element_step(c, b, b->slice), .count = p->columns, .width = out.columns,

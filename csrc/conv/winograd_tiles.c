@@ -21,6 +21,12 @@ struct fc_tiling fc_tiling_of(const struct fc_corr *c, int m, int64_t tiles)
     return b;
 }
 
+int fc_prefetches(const struct fc_corr *c)
+{
+    const double pixels = (double)fc_volume(c->from_size) * (double)c->depths + (double)fc_volume(c->to_size) * (double)c->lanes;
+    return pixels * (double)c->batch * (double)c->size > 1.75 * (double)fc_cache_sizes().l2;
+}
+
 int fc_next_segment(const struct fc_corr *c, const struct fc_tiling *b, int64_t first, int64_t rows, struct fc_segment *s)
 {
     const int64_t done = s->tile / b->columns + s->rows;
@@ -56,7 +62,7 @@ void fc_transform_input(const struct fc_corr *c, const struct fc_tiling *b, cons
     const int64_t blocks = fc_blocks(channels), tiles = fc_tiling_tiles(b);
     struct fc_segment s = {0};
     while (fc_next_segment(c, b, p->first, p->rows, &s)) {
-        struct fc_box in = { .image = s.image, .slices = 1, .columns = p->columns * b->m + 2,
+        struct fc_box in = { .image = s.image, .slices = 1, .prefetch = fc_prefetches(c), .columns = p->columns * b->m + 2,
                              .start = { s.slice - c->offset[0], s.row * b->m - c->offset[1], p->column * b->m - c->offset[2] } };
         struct fc_winograd w = { .from = strip, .row = in.columns * FC_BLOCK, .element = fc_element_step(c, b, channels), .count = p->columns, .lanes = FC_BLOCK };
         for (int64_t block = 0; block < blocks; block++) {

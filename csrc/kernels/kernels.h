@@ -41,6 +41,7 @@ struct fc_row {
     ptrdiff_t block;             /* stride of a block on the blocked side; pixels are 16 apart */
     int64_t channels, count;
     int64_t before, after;       /* pack only: pixels of zeros written at either end */
+    ptrdiff_t ahead;             /* from a pixel of the strided side to one that will be needed next, or 0 */
 };
 
 /* Weights [lane][depth][tap] and their panels; see weights_template.h. */
