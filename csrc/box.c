@@ -26,7 +26,7 @@ void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *
     const int64_t first = fc_min(fc_max(-b->start[2], 0), columns);
     const int64_t last = merged > 1 ? columns : fc_max(fc_min(size[2] - b->start[2], columns), first);
     struct fc_row row = { .channel = t->channel, .leap = t->block, .pixel = t->space[2], .blocked = blocked,
-                          .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels };
+                          .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels, .ahead = b->prefetch ? t->block : 0 };
     for (int64_t s = 0; s < b->slices; s++) {
         const int64_t d = b->start[0] + s * b->slice_step;
         for (int64_t r = 0; r < b->rows; r += merged) {
@@ -47,7 +47,8 @@ void fc_box_unpack(const struct fc_kernels *k, const fc_tensor *t, const struct 
     const size_t element = fc_sizeof(k->dtype);
     const int64_t merged = gapless(t, b) ? b->rows : 1, columns = merged * b->columns;
     struct fc_row row = { .channel = t->channel, .leap = t->block, .pixel = t->space[2], .blocked = (void *)(uintptr_t)blocked,
-                          .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels, .count = columns, .relu = b->relu };
+                          .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels, .count = columns, .relu = b->relu,
+                          .ahead = b->prefetch ? t->block : 0 };
     for (int64_t r = 0; r < b->rows; r += merged) {
         row.strided = fc_element(t, element, b->image, b->channel, b->start[0], b->start[1] + r, b->start[2]);
         k->unpack_row(&row);

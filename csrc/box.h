@@ -13,6 +13,7 @@ struct fc_box {
     int64_t rows, columns;
     int64_t row_gap;                     /* rows of the tensor left out between two rows */
     int relu;                            /* unpack: max(0, each) */
+    int prefetch;                        /* the same pixels of the next block of channels */
 };
 
 static inline int64_t fc_box_pixels(const struct fc_box *b) { return b->slices * b->rows * b->columns; }

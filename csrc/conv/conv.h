@@ -62,6 +62,7 @@ struct fc_tiles {
     char *c;                        /* [block][pixel][16] */
     ptrdiff_t c_block;
     const char *init;               /* of the panel's lanes, or NULL */
+    const char *ahead;              /* the panel that comes next, as large as this one, or NULL */
 };
 
 /* Vectors across the panel that starts at `lane`, given the lanes that exist: 1 or FC_MAX_VECTORS. */
@@ -77,21 +78,23 @@ void fc_tiles_run(const struct fc_tiles *t, int64_t columns, int vectors);
  * rounding error grows like n^(1/8) instead of n^(1/2). */
 enum { FC_SUM_BLOCK = 512, FC_SUM_FEW = 32 };
 
-/* Levels that a sum of so many terms has: without middle, acc goes straight to total. */
-static inline int fc_sum_levels(int64_t terms) { return terms > FC_SUM_FEW * FC_SUM_BLOCK ? 3 : 2; }
+/* Levels that a sum of so many terms has: without middle, acc goes straight to total; with one level it is the total. */
+static inline int fc_sum_levels(int64_t terms) { return terms > FC_SUM_FEW * FC_SUM_BLOCK ? 3 : terms > FC_SUM_BLOCK ? 2 : 1; }
 
 struct fc_sums {
     const struct fc_kernels *k;
     size_t bytes;                   /* of each level */
     char *acc, *middle, *total;
     int64_t terms, middle_terms;    /* in acc and in middle so far */
+    int total_begun;                /* whether total holds anything yet */
+    int zeroed;                     /* acc begins as zeros; if not, what is added first overwrites it */
     int64_t interval;               /* terms after which middle is added to total */
 };
 
 /* memory: fc_sum_levels(all_terms) * bytes. */
 void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms);
 void fc_sums_count(struct fc_sums *s, int64_t terms);
-void fc_sums_finish(struct fc_sums *s);    /* the sums are in total */
+void fc_sums_finish(struct fc_sums *s);    /* the sums are in total; of no terms at all: undefined */
 
 /* The gradient of a chunk: sums [panel][block of depth][tap][16][lanes of a panel]. */
 struct fc_gradient {
@@ -102,6 +105,8 @@ struct fc_gradient {
 
 size_t fc_gradient_bytes(const struct fc_gradient *g);    /* of one level */
 void fc_gradient_start(struct fc_gradient *g, void *memory, int64_t all_terms);
+/* What the tiles that add to acc start from: zeros where it is empty, NULL (acc itself) where it is not. */
+const void *fc_gradient_init(const struct fc_gradient *g);
 /* The accumulators of a panel's block of depth and tap. */
 char *fc_gradient_at(const struct fc_gradient *g, int64_t lane, int64_t block, int64_t tap);
 

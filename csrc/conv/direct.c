@@ -257,7 +257,8 @@ static void add_pixels(const struct fc_corr *c, struct fc_gradient *g, const str
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t taps = fc_volume(c->taps);
-    struct fc_tile t = { .offset = row_offset + row, .runs = rows, .len = columns, .a_step = c->stride[2] * FC_BLOCK };
+    struct fc_tile t = { .offset = row_offset + row, .runs = rows, .len = columns, .a_step = c->stride[2] * FC_BLOCK,
+                         .init = fc_gradient_init(g) };
     const char *dy = gradient + (row * y->columns + column) * FC_BLOCK * size;
     for (int64_t block = 0; block < fc_blocks(g->depths); block++) {
         for (int64_t tap = 0; tap < taps; tap++) {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms)
+static void start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms)
 {
     const int levels = fc_sum_levels(all_terms);
     char *acc = memory;
@@ -14,25 +14,41 @@ void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, 
     /* the smallest power of two above n^(3/4) */
     const double n = (double)all_terms;
     while ((double)s->interval * (double)s->interval * (double)s->interval * (double)s->interval < n * n * n) s->interval *= 2;
-    memset(memory, 0, (size_t)levels * bytes);
 }
 
-/* to += from; from = 0 */
-static void move(const struct fc_sums *s, char *to, char *from)
+void fc_sums_start(struct fc_sums *s, const struct fc_kernels *k, void *memory, size_t bytes, int64_t all_terms)
 {
-    s->k->add(to, from, (int64_t)(s->bytes / fc_sizeof(s->k->dtype)));
-    memset(from, 0, s->bytes);
+    start(s, k, memory, bytes, all_terms);
+    s->zeroed = 1;
+    memset(s->acc, 0, bytes);
+}
+
+/* to += from, or to = from where there is nothing yet: then the two change places. */
+static void move(const struct fc_sums *s, char **to, char **from, int nothing_yet)
+{
+    char *sums = *from;
+    if (nothing_yet) *from = *to, *to = sums;
+    else s->k->add(*to, sums, (int64_t)(s->bytes / fc_sizeof(s->k->dtype)));
+}
+
+static void to_total(struct fc_sums *s, char **from)
+{
+    move(s, &s->total, from, !s->total_begun);
+    s->total_begun = 1;
 }
 
 static void empty_middle(struct fc_sums *s)
 {
-    move(s, s->total, s->middle);
+    to_total(s, &s->middle);
     s->middle_terms = 0;
 }
 
 static void empty_acc(struct fc_sums *s)
 {
-    move(s, s->middle ? s->middle : s->total, s->acc);
+    if (s->acc == s->total) return;
+    if (s->middle) move(s, &s->middle, &s->acc, s->middle_terms == 0);
+    else to_total(s, &s->acc);
+    if (s->zeroed) memset(s->acc, 0, s->bytes);
     s->middle_terms += s->middle ? s->terms : 0;
     s->terms = 0;
     if (s->middle_terms >= s->interval) empty_middle(s);
@@ -58,7 +74,13 @@ size_t fc_gradient_bytes(const struct fc_gradient *g)
 
 void fc_gradient_start(struct fc_gradient *g, void *memory, int64_t all_terms)
 {
-    fc_sums_start(&g->sums, g->k, memory, fc_gradient_bytes(g), all_terms);
+    start(&g->sums, g->k, memory, fc_gradient_bytes(g), all_terms);
+}
+
+const void *fc_gradient_init(const struct fc_gradient *g)
+{
+    static const double zeros[FC_MAX_VECTORS * FC_BLOCK];
+    return g->sums.terms ? NULL : zeros;
 }
 
 char *fc_gradient_at(const struct fc_gradient *g, int64_t lane, int64_t block, int64_t tap)

@@ -239,7 +239,7 @@ static void gradient_task(void *data, int64_t task, int worker)
             move_lanes(c, n, group * c->lanes + lane, g.lanes, first, pixels, gradient, c->k->pack_row);
             for (int64_t i = 0; i < fc_blocks(g.depths); i++) {
                 const struct fc_tile t = { .a = patches + (size_t)(i * pixels * FC_BLOCK) * c->size, .offset = &start, .runs = 1,
-                                           .len = pixels, .a_step = FC_BLOCK };
+                                           .len = pixels, .a_step = FC_BLOCK, .init = fc_gradient_init(&g) };
                 fc_gradient_add(&g, t, i, 0, gradient, pixels * FC_BLOCK);
             }
             fc_sums_count(&g.sums, pixels);

@@ -22,36 +22,32 @@
 
 /* ---- Blocks -------------------------------------------------------------------------------------------------------*/
 
-static size_t output_bytes(const struct fc_corr *c, const struct fc_tiling *b)
-{
-    return fc_align((size_t)(FC_BLOCK * fc_min(b->rows, b->high) * b->columns * b->m * b->m) * c->size);
-}
 static size_t offsets_bytes(const struct fc_corr *c) { return fc_align((size_t)fc_blocks(c->depths) * sizeof(ptrdiff_t)); }
 
 /* The first 64 bytes hold the number of the block whose V is there. */
 static size_t forward_bytes(const struct fc_corr *c, const struct fc_tiling *b)
 {
-    return 64 + offsets_bytes(c) + fc_tiling_input_bytes(c, b) + output_bytes(c, b) + fc_elements_bytes(c, b, c->depths) +
+    return 64 + offsets_bytes(c) + fc_strip_bytes(c, b) + fc_elements_bytes(c, b, c->depths) +
            fc_elements_bytes(c, b, b->slice);
 }
 
-enum { FEW_TILES = 56, MANY_TILES = 112 };    /* below: U is read too often; above: nothing is gained */
+enum { FEW_TILES = 28, MANY_TILES = 56 };    /* below: U streams in too slowly to be hidden; above: nothing is gained */
 
-/* As many tiles as the level-2 cache allows, but enough to use each weight FEW_TILES times, if the limit allows that; and
- * then as many lanes of M. */
+/* As many tiles as half of the level-2 cache allows, but enough to use each weight FEW_TILES times. V is read once for each
+ * slice of the lanes, so there is one slice if the limit allows that. */
 static struct fc_tiling choose_block(const struct fc_corr *c, int m)
 {
-    const size_t goal = 2 * fc_workspace_goal();
     int64_t tiles = MANY_TILES, slice = fc_padded_lanes(c);
     struct fc_tiling b;
     for (;;) {
         b = fc_tiling_of(c, m, tiles);
         b.slice = slice;
         const size_t bytes = forward_bytes(c, &b);
-        if (bytes <= goal) break;
+        if (bytes <= fc_workspace_goal()) break;
         if (tiles > FEW_TILES) tiles -= 14;
+        else if (bytes <= FC_WORKSPACE_LIMIT) break;
         else if (slice > 2 * fc_panel_lanes(c)) slice = fc_round_up(slice / 2, fc_panel_lanes(c));
-        else if (bytes > FC_WORKSPACE_LIMIT && tiles > 1) tiles = (tiles + 1) / 2;
+        else if (tiles > 1) tiles = (tiles + 1) / 2;
         else break;
     }
     return b;
@@ -59,7 +55,9 @@ static struct fc_tiling choose_block(const struct fc_corr *c, int m)
 
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
 
-static int64_t steps_of(const struct fc_corr *c, int m) { return fc_round_up(c->depths, FC_BLOCK) * (m + 2) * (m + 2); }
+/* Rows of lanes of one element in a panel of U, one of them unused: see fc_element_step. */
+static int64_t element_rows(const struct fc_corr *c) { return fc_round_up(c->depths, FC_BLOCK) + 1; }
+static int64_t steps_of(const struct fc_corr *c, int m) { return element_rows(c) * (m + 2) * (m + 2); }
 static int64_t steps_2(const struct fc_corr *c) { return steps_of(c, 2); }
 static int64_t steps_4(const struct fc_corr *c) { return steps_of(c, 4); }
 static fc_steps steps_for(int m) { return m == 2 ? steps_2 : steps_4; }
@@ -75,21 +73,30 @@ struct forward_job {
 
 static const double zeros[FC_MAX_VECTORS * FC_BLOCK];
 
+/* U[e] of the panel at `lane`. */
+static const char *panel_at(const struct fc_corr *c, int m, int64_t e, int64_t lane)
+{
+    const fc_steps steps = steps_for(m);
+    const int64_t width = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
+    return fc_packed_group(c, 0, steps) + (lane * steps(c) + e * element_rows(c) * width) * (ptrdiff_t)c->size;
+}
+
 /* M[e] = V[e] U[e] for all elements, lanes [lane, lane + lanes), the first `count` tiles. */
 static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes, int64_t count, const ptrdiff_t *offset, const char *v, char *m)
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t tiles = fc_tiling_tiles(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
-    const fc_steps steps = steps_for(job->b.m);
     struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_block = tiles * FC_BLOCK,
                           .init = (const char *)zeros };
     for (int64_t e = 0; e < fc_elements(&job->b); e++) {
-        t.a = v + e * depths * tiles * size;
+        t.a = v + e * fc_element_step(c, &job->b, c->depths) * size;
         for (int64_t l = lane; l < lane + lanes; l += c->k->lanes) {
             const int vectors = fc_panel_vectors(c->k, l, c->lanes);
-            t.b = fc_packed_group(c, 0, steps) + (l * steps(c) + e * depths * vectors * c->k->vector) * size;
-            t.c = m + (e * job->b.slice * tiles + (l - lane) / FC_BLOCK * t.c_block + (l - lane) % FC_BLOCK) * size;
+            const int last = l + c->k->lanes >= lane + lanes;
+            t.b = panel_at(c, job->b.m, e, l);
+            t.ahead = last ? panel_at(c, job->b.m, (e + 1) % fc_elements(&job->b), lane) : panel_at(c, job->b.m, e, l + c->k->lanes);
+            t.c = m + (e * fc_element_step(c, &job->b, job->b.slice) + (l - lane) / FC_BLOCK * t.c_block + (l - lane) % FC_BLOCK) * size;
             fc_tiles_run(&t, count, vectors);
         }
     }
@@ -110,7 +117,7 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
                            .w = (const char *)job->weight + (c->w_start + lane * c->w_lane) * size, .w_lane = c->w_lane,
                            .w_depth = c->w_depth, .w_row = c->w_tap[1], .w_column = c->w_tap[2],
                            .lanes = fc_min(FC_BLOCK, c->lanes - lane), .depths = c->depths,
-                           .bias = fc_packed_bias(c, 0) + lane * size, .y_row = w->row, .height = fc_min(m, w->height) };
+                           .bias = fc_packed_bias(c, 0) + lane * size, .y_row = w->row, .height = w->height };
     for (int64_t i = 0; i < p->columns; i++) {
         r.column = (p->column + i) * m - c->offset[2];
         r.y = (char *)w->to + i * m * FC_BLOCK * size;
@@ -120,25 +127,23 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
 }
 
 /* One segment of 16 lanes: M -> outputs -> the tensor. */
-static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane, const char *m_of_block, char *output)
+static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane, const char *m_of_block, char *strip)
 {
     const struct fc_corr *c = job->c;
     const struct fc_tiling *b = &job->b;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t tiles = fc_tiling_tiles(b), m = b->m;
-    struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1,
+    const int64_t m = b->m;
+    struct fc_box out = { .image = s->image, .channel = lane, .channels = fc_min(FC_BLOCK, c->lanes - lane), .slices = 1, .prefetch = fc_prefetches(c),
                           .start = { s->slice, s->row * m, p->column * m }, .relu = c->relu };
-    out.rows = fc_min(s->rows * m, c->to_size[1] - out.start[1]);
     out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
-    struct fc_winograd w = { .row = out.columns * FC_BLOCK, .element = b->slice * tiles, .count = p->columns, .width = out.columns,
+    struct fc_winograd w = { .to = strip, .row = out.columns * FC_BLOCK, .element = fc_element_step(c, b, b->slice), .count = p->columns, .width = out.columns,
                              .lanes = fc_min(FC_BLOCK, fc_round_up(c->lanes - lane, c->k->vector)) };
-    for (int64_t r = 0; r < s->rows; r++) {
-        w.height = out.rows - r * m;
+    for (int64_t r = 0; r < s->rows; r++, out.start[1] += m) {
+        out.rows = w.height = fc_min(m, c->to_size[1] - out.start[1]);
         w.from = m_of_block + (s->tile + r * b->columns) * FC_BLOCK * size;
-        w.to = output + r * m * w.row * size;
         if (!c->k->winograd[m / 4].output(&w, fc_packed_bias(c, 0) + lane * size)) repair(job, p, s, r, lane, &w);
+        fc_box_unpack(c->k, &c->to, &out, strip);
     }
-    fc_box_unpack(c->k, &c->to, &out, output);
 }
 
 static void forward_task(void *data, int64_t task, int worker)
@@ -154,11 +159,11 @@ static void forward_task(void *data, int64_t task, int worker)
     char *memory = job->workspace + (size_t)worker * job->bytes;
     int64_t *transformed = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
-    char *input = memory + 64 + offsets_bytes(c), *output = input + fc_tiling_input_bytes(c, b), *v = output + output_bytes(c, b);
+    char *strip = memory + 64 + offsets_bytes(c), *v = strip + fc_strip_bytes(c, b);
     char *m = v + fc_elements_bytes(c, b, c->depths);
     if (*transformed != number) {
         for (int64_t i = 0; i < fc_blocks(c->depths); i++) offset[i] = i * fc_tiling_tiles(b) * FC_BLOCK;
-        fc_transform_input(c, b, &p, 0, c->depths, input, v);
+        fc_transform_input(c, b, &p, 0, c->depths, strip, v);
         *transformed = number;
     }
     for (int64_t lane = part; lane < end; lane += b->slice) {
@@ -166,7 +171,7 @@ static void forward_task(void *data, int64_t task, int worker)
         multiply(job, lane, lanes, p.rows * b->columns, offset, v, m);
         for (int64_t l = 0; l < lanes; l += FC_BLOCK) {
             struct fc_segment s = {0};
-            while (fc_next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * fc_tiling_tiles(b) * size, output);
+            while (fc_next_segment(c, b, p.first, p.rows, &s)) write_block(job, &p, &s, lane + l, m + l * fc_tiling_tiles(b) * size, strip);
         }
     }
 }
@@ -198,7 +203,7 @@ static void pack_panel(const struct fc_corr *c, const void *weight, int64_t grou
         w.packed = taps;
         c->k->pack_weights(&w, 0);
         for (int64_t d = 0; d < FC_BLOCK; d++)
-            c->k->winograd[m / 4].weights((char *)taps + d * width * size, FC_BLOCK * width, to + (block + d) * width * size, depths * width, width);
+            c->k->winograd[m / 4].weights((char *)taps + d * width * size, FC_BLOCK * width, to + (block + d) * width * size, element_rows(c) * width, width);
     }
 }
 static void pack_panel_2(const struct fc_corr *c, const void *w, int64_t group, int64_t lane, char *to) { pack_panel(c, w, group, lane, to, 2); }

@@ -19,18 +19,21 @@ struct fc_tiling {
 static inline int64_t fc_tiling_tiles(const struct fc_tiling *b) { return b->rows * b->columns; }
 static inline int64_t fc_elements(const struct fc_tiling *b) { return (b->m + 2) * (b->m + 2); }
 
-/* Rows of the input packed at once: those of a block's tile rows in one plane. */
-static inline int64_t fc_tiling_rows(const struct fc_tiling *b) { return fc_min(b->rows, b->high) * b->m + 2; }
-static inline int64_t fc_tiling_columns(const struct fc_tiling *b) { return b->columns * b->m + 2; }
-
-/* Of 16 channels. */
-static inline size_t fc_tiling_input_bytes(const struct fc_corr *c, const struct fc_tiling *b)
+/* The pixels of one tile row and 16 channels: they are in the first-level cache between packing and transform. */
+static inline size_t fc_strip_bytes(const struct fc_corr *c, const struct fc_tiling *b)
 {
-    return fc_align((size_t)(FC_BLOCK * fc_tiling_rows(b) * fc_tiling_columns(b)) * c->size);
+    return fc_align((size_t)(FC_BLOCK * (b->m + 2) * (b->columns * b->m + 2)) * c->size);
+}
+/* From one element's [block][tile][16] to the next one's: an odd number of cache lines. A transform touches all elements
+ * of a tile at once, and would find them in a few sets of the cache if the distance were a multiple of a power of two. */
+static inline int64_t fc_element_step(const struct fc_corr *c, const struct fc_tiling *b, int64_t channels)
+{
+    const int64_t line = 64 / (int64_t)c->size;
+    return (fc_round_up(channels, FC_BLOCK) * fc_tiling_tiles(b) / line | 1) * line;
 }
 static inline size_t fc_elements_bytes(const struct fc_corr *c, const struct fc_tiling *b, int64_t channels)
 {
-    return fc_align((size_t)(fc_round_up(channels, FC_BLOCK) * fc_elements(b) * fc_tiling_tiles(b)) * c->size);
+    return fc_align((size_t)(fc_elements(b) * fc_element_step(c, b, channels)) * c->size);
 }
 static inline int64_t fc_panel_lanes(const struct fc_corr *c) { return fc_max(FC_BLOCK, c->k->lanes); }
 
@@ -43,6 +46,9 @@ struct fc_segment {
     int64_t tile;                       /* of its first, within the block */
 };
 
+/* Whether the tensors are so large that their pixels have to be fetched from beyond the level-2 cache. */
+int fc_prefetches(const struct fc_corr *c);
+
 /* Starting from {0}: 0 behind the last segment of tile rows [first, first + rows). */
 int fc_next_segment(const struct fc_corr *c, const struct fc_tiling *b, int64_t first, int64_t rows, struct fc_segment *s);
 
@@ -51,9 +57,9 @@ struct fc_place {
     int64_t first, rows, column, columns;
 };
 
-/* The tiles of channels [channel, channel + channels) -> V; `input` has fc_tiling_input_bytes. */
+/* The tiles of channels [channel, channel + channels) -> V; `strip` has fc_strip_bytes. */
 void fc_transform_input(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_place *p, int64_t channel,
-                        int64_t channels, char *input, char *v);
+                        int64_t channels, char *strip, char *v);
 
 /* Backward-weights (winograd_gradient.c): scratch memory of a thread, and the pass. */
 size_t fc_winograd_gradient_bytes(const struct fc_corr *c, int m);

@@ -28,6 +28,8 @@ struct fc_tile {
     int relu;                   /* plane_tile only: max(0, each sum) */
     ptrdiff_t len, a_step;      /* plane_tile and grad_tile only: steps of a run, stride of a step in a */
     ptrdiff_t b_block;          /* grad_tile only: stride of a block in b */
+    const void *ahead;          /* what will be read next: `ahead_step` bytes of it in each step */
+    ptrdiff_t ahead_step;
 };
 
 typedef void (*fc_tile_kernel)(const struct fc_tile *);
@@ -42,6 +44,7 @@ struct fc_row {
     int64_t channels, count;
     int64_t before, after;       /* pack only: pixels of zeros written at either end */
     int relu;                    /* unpack only: max(0, each) */
+    ptrdiff_t ahead;             /* from a pixel of the strided side to one that will be needed next, or 0 */
 };
 
 /* Weights [lane][depth][tap] and their panels; see weights_template.h. */

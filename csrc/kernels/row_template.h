@@ -26,14 +26,17 @@ static void FC_NAME(zero_pixels)(real *block, ptrdiff_t pixels)
 
 static ptrdiff_t FC_NAME(smaller)(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
-/* Up to VL channels, `channel` apart, of `count` adjacent pixels -> to[pixel][16]. */
-static void FC_NAME(pack_transposed)(const real *from, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, real *to)
+/* Up to VL channels, `channel` apart, of `count` adjacent pixels -> to[pixel][16]; the pixels `ahead` are prefetched. */
+static void FC_NAME(pack_transposed)(const real *from, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, real *to, ptrdiff_t ahead)
 {
     for (ptrdiff_t p = 0; p < count; p += VL, from += VL, to += VL * FC_BLOCK) {
         const ptrdiff_t pixels = FC_NAME(smaller)(VL, count - p);
         v_t rows[VL];
         UNROLL for (int i = 0; i < VL; i++)
             rows[i] = i >= channels ? v_zero() : pixels == VL ? v_load(from + i * channel) : v_load_n(from + i * channel, pixels);
+        if (ahead) {
+            UNROLL for (int i = 0; i < VL; i++) v_prefetch(from + i * channel + ahead);
+        }
         FC_NAME(transpose)(rows);
         if (pixels == VL) {
             UNROLL for (int i = 0; i < VL; i++) v_store(to + i * FC_BLOCK, rows[i]);
@@ -60,7 +63,7 @@ static void FC_NAME(pack_block)(const struct fc_row *r, const real *from, ptrdif
         FC_NAME(pack_adjacent)(from, r->pixel, channels, r->count, to);
     } else if (r->pixel == 1) {
         for (ptrdiff_t lane = 0; lane < FC_BLOCK; lane += VL)
-            FC_NAME(pack_transposed)(from + lane * r->channel, r->channel, channels - lane, r->count, to + lane);
+            FC_NAME(pack_transposed)(from + lane * r->channel, r->channel, channels - lane, r->count, to + lane, r->ahead);
     } else {
         for (ptrdiff_t p = 0; p < r->count; p++)
             for (ptrdiff_t c = 0; c < FC_BLOCK; c++)
@@ -80,13 +83,17 @@ static void FC_NAME(pack_row)(const struct fc_row *r)
     }
 }
 
-/* max(floor, from[pixel][16]) -> up to VL channels, `channel` apart, of `count` adjacent pixels. */
-static void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *to, ptrdiff_t channel, ptrdiff_t channels, v_t floor)
+/* max(floor, from[pixel][16]) -> up to VL channels, `channel` apart, of `count` adjacent pixels; those `ahead` are prefetched. */
+static void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *to, ptrdiff_t channel, ptrdiff_t channels, v_t floor,
+                                       ptrdiff_t ahead)
 {
     for (ptrdiff_t p = 0; p < count; p += VL, from += VL * FC_BLOCK, to += VL) {
         const ptrdiff_t pixels = FC_NAME(smaller)(VL, count - p);
         v_t rows[VL];
         UNROLL for (int i = 0; i < VL; i++) rows[i] = i < pixels ? v_max(floor, v_load(from + i * FC_BLOCK)) : v_zero();
+        if (ahead) {
+            UNROLL for (int i = 0; i < VL; i++) v_prefetch_to_write(to + i * channel + ahead);
+        }
         FC_NAME(transpose)(rows);
         if (pixels == VL && channels >= VL) {
             UNROLL for (int i = 0; i < VL; i++) v_store(to + i * channel, rows[i]);
@@ -120,7 +127,7 @@ static void FC_NAME(unpack_row)(const struct fc_row *r)
             FC_NAME(unpack_adjacent)(from, r->count, to, r->pixel, channels, floor);
         } else if (r->pixel == 1) {
             for (ptrdiff_t lane = 0; lane < channels; lane += VL)
-                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane, floor);
+                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane, floor, r->ahead);
         } else {
             for (ptrdiff_t i = 0; i < channels; i++)
                 for (ptrdiff_t p = 0; p < r->count; p++)

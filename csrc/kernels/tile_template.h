@@ -25,10 +25,14 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
             acc[i][v] = !init ? v_load(c + i * t->c_row + LANE(v, t->c_block)) : by_row ? v_set1(init[i]) : v_load(init + v * VL);
     }
     const ptrdiff_t a_row = t->a_row;
+    const char *ahead = t->ahead ? t->ahead : t->b;
+    const ptrdiff_t ahead_step = t->ahead_step;
     for (ptrdiff_t q = 0; q < t->runs; q++) {
         const real *a = (const real *)t->a + t->offset[q];
         UNROLL_4 for (ptrdiff_t k = 0; k < len; k++, a += a_step, b += b_step) {
             v_t bv[FC_MAX_VECTORS];
+            v_prefetch(ahead);
+            ahead += ahead_step;
             UNROLL for (int v = 0; v < nv; v++) bv[v] = v_load(b + LANE(v, b_block));
             UNROLL for (int i = 0; i < mr; i++) {
                 const v_t ai = v_set1(a[i * a_row]);

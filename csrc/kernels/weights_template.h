@@ -53,6 +53,7 @@ struct FC_NAME(run) {
     real *source;
     ptrdiff_t lane;
     int64_t lanes, count, period, tap_rows, depth_rows, width;
+    ptrdiff_t ahead;    /* pack_run: to the elements of a later run, prefetched, because runs are too far apart for the hardware to see it */
     real *panel;
 };
 
@@ -70,6 +71,7 @@ static void FC_NAME(pack_run)(const struct FC_NAME(run) *r)
             v_t rows[VL];
             UNROLL for (int i = 0; i < VL; i++)
                 rows[i] = lane + i < r->lanes ? (n == VL ? v_load(from + i * r->lane + e) : v_load_n(from + i * r->lane + e, n)) : v_zero();
+            UNROLL for (int i = 0; i < VL; i++) v_prefetch(from + i * r->lane + e + r->ahead);
             FC_NAME(transpose)(rows);
             UNROLL for (int i = 0; i < VL; i++)
                 if (i < n) v_store(FC_NAME(run_row)(r, e + i) + lane, rows[i]);
@@ -112,7 +114,8 @@ static int FC_NAME(each_run)(const struct fc_weights *w, real *source, real *pan
     if (!direction || (w->flat && !adjacent)) return 0;
     const int64_t depths = w->flat ? w->depths : adjacent ? FC_BLOCK : 1;
     struct FC_NAME(run) r = { .lane = w->lane, .lanes = lanes, .width = width, .period = w->flat ? w->depths * taps : taps,
-                              .tap_rows = w->flat ? 1 : direction * FC_BLOCK, .depth_rows = 1 };
+                              .tap_rows = w->flat ? 1 : direction * FC_BLOCK, .depth_rows = 1,
+                              .ahead = (adjacent ? 1 : 4) * depths * w->depth };
     const ptrdiff_t first = direction < 0 ? FC_NAME(tap_at)(w, taps - 1) : 0;
     for (int64_t d = 0; d < w->depths; d += depths) {
         const int64_t row = d / FC_BLOCK * FC_BLOCK * taps + d % FC_BLOCK + (direction < 0 ? (taps - 1) * FC_BLOCK : 0);

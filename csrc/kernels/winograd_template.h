@@ -27,21 +27,33 @@
 #define F_0 (1.0 / PQ)                           /* 1 / f(0) */
 #define F_P (1.0 / (2 * P2 * (P2 - Q2)))         /* 1 / f(+-p) */
 #define F_Q (1.0 / (2 * Q2 * (Q2 - P2)))         /* 1 / f(+-q) */
-enum fc_transform { TO_ELEMENTS, FROM_ELEMENTS, GRADIENT, WEIGHTS, WEIGHTS_BACK };
+enum fc_transform { FROM_ELEMENTS, GRADIENT, WEIGHTS, WEIGHTS_BACK };
 #endif
 
 #define K(x) v_set1((real)(x))
 
-/* The 1-D transforms of F(2, 3): B', A', A, G, G'. */
+/* Rows `pair_first` and `pair_last` of B', which share what they need of d: those of 0 and infinity, or of +- one point. */
+V_INLINE void FC_NAME(input_pair)(const int m, const int pair, const v_t d[], v_t o[2])
+{
+    if (m == 2) {
+        o[0] = pair == 0 ? v_sub(d[2], d[0]) : v_add(d[2], d[1]);
+        o[1] = pair == 0 ? v_sub(d[3], d[1]) : v_sub(d[2], d[1]);
+    } else if (pair == 0) {
+        o[0] = v_fma(K(PQ), d[0], v_fnma(K(PQ_SUM), d[2], d[4]));
+        o[1] = v_fma(K(PQ), d[1], v_fnma(K(PQ_SUM), d[3], d[5]));
+    } else {
+        const v_t other = K(pair == 1 ? Q2 : P2), point = K(pair == 1 ? P1 : Q1);
+        const v_t even = v_fnma(other, d[2], d[4]), odd = v_fnma(other, d[1], d[3]);
+        o[0] = v_fma(point, odd, even);
+        o[1] = v_fnma(point, odd, even);
+    }
+}
+
+/* The other 1-D transforms of F(2, 3): A', A, G, G'. */
 V_INLINE void FC_NAME(line2)(enum fc_transform kind, const v_t d[], v_t o[])
 {
     const v_t half = K(0.5);
-    if (kind == TO_ELEMENTS) {
-        o[0] = v_sub(d[2], d[0]);
-        o[1] = v_add(d[2], d[1]);
-        o[2] = v_sub(d[2], d[1]);
-        o[3] = v_sub(d[3], d[1]);
-    } else if (kind == FROM_ELEMENTS) {
+    if (kind == FROM_ELEMENTS) {
         o[0] = v_add(d[0], v_add(d[1], d[2]));
         o[1] = v_add(v_sub(d[1], d[2]), d[3]);
     } else if (kind == GRADIENT) {
@@ -63,33 +75,24 @@ V_INLINE void FC_NAME(line2)(enum fc_transform kind, const v_t d[], v_t o[])
     }
 }
 
-/* The 1-D transforms of F(4, 3). */
+/* Those of F(4, 3). */
 V_INLINE void FC_NAME(line4)(enum fc_transform kind, const v_t d[], v_t o[])
 {
-    if (kind == TO_ELEMENTS) {
-        const v_t even_p = v_fnma(K(Q2), d[2], d[4]), odd_p = v_mul(K(P1), v_fnma(K(Q2), d[1], d[3]));
-        const v_t even_q = v_fnma(K(P2), d[2], d[4]), odd_q = v_mul(K(Q1), v_fnma(K(P2), d[1], d[3]));
-        o[0] = v_fma(K(PQ), d[0], v_fnma(K(PQ_SUM), d[2], d[4]));
-        o[1] = v_add(even_p, odd_p);
-        o[2] = v_sub(even_p, odd_p);
-        o[3] = v_add(even_q, odd_q);
-        o[4] = v_sub(even_q, odd_q);
-        o[5] = v_fma(K(PQ), d[1], v_fnma(K(PQ_SUM), d[3], d[5]));
-    } else if (kind == FROM_ELEMENTS) {
+    if (kind == FROM_ELEMENTS) {
         const v_t sum_p = v_add(d[1], d[2]), difference_p = v_sub(d[1], d[2]);
         const v_t sum_q = v_add(d[3], d[4]), difference_q = v_sub(d[3], d[4]);
         o[0] = v_add(d[0], v_add(sum_p, sum_q));
         o[1] = v_fma(K(Q1), difference_q, v_mul(K(P1), difference_p));
         o[2] = v_fma(K(Q2), sum_q, v_mul(K(P2), sum_p));
-        o[3] = v_add(d[5], v_fma(K(Q3), difference_q, v_mul(K(P3), difference_p)));
+        o[3] = v_fma(K(Q3), difference_q, v_fma(K(P3), difference_p, d[5]));
     } else if (kind == GRADIENT) {
-        const v_t even_p = v_fma(K(P2), d[2], d[0]), odd_p = v_fma(K(P3), d[3], v_mul(K(P1), d[1]));
-        const v_t even_q = v_fma(K(Q2), d[2], d[0]), odd_q = v_fma(K(Q3), d[3], v_mul(K(Q1), d[1]));
+        const v_t even_p = v_fma(K(P2), d[2], d[0]), odd_p = v_fma(K(P2), d[3], d[1]);
+        const v_t even_q = v_fma(K(Q2), d[2], d[0]), odd_q = v_fma(K(Q2), d[3], d[1]);
         o[0] = d[0];
-        o[1] = v_add(even_p, odd_p);
-        o[2] = v_sub(even_p, odd_p);
-        o[3] = v_add(even_q, odd_q);
-        o[4] = v_sub(even_q, odd_q);
+        o[1] = v_fma(K(P1), odd_p, even_p);
+        o[2] = v_fnma(K(P1), odd_p, even_p);
+        o[3] = v_fma(K(Q1), odd_q, even_q);
+        o[4] = v_fnma(K(Q1), odd_q, even_q);
         o[5] = d[3];
     } else if (kind == WEIGHTS) {
         const v_t even_p = v_mul(K(F_P), v_fma(K(P2), d[2], d[0])), odd_p = v_mul(K(F_P * P1), d[1]);
@@ -136,54 +139,105 @@ V_INLINE void FC_NAME(store_square)(v_t out[][6], const int n, real *to, ptrdiff
     }
 }
 
-V_INLINE void FC_NAME(winograd_input)(const struct fc_winograd *w, const int m)
+V_INLINE int FC_NAME(pair_first)(const int pair) { return pair ? 2 * pair - 1 : 0; }
+V_INLINE int FC_NAME(pair_last)(const int m, const int pair) { return pair ? 2 * pair : m + 1; }
+
+/* Column j of a tile: the two elements of a pair, from rows of pixels `row` apart. */
+V_INLINE void FC_NAME(input_column)(const int m, const int pair, const real *from, ptrdiff_t row, v_t half[2][6], const int j)
+{
+    v_t d[6], o[2];
+    UNROLL for (int i = 0; i < m + 2; i++, from += row) d[i] = v_load(from + j * FC_BLOCK);
+    FC_NAME(input_pair)(m, pair, d, o);
+    UNROLL for (int i = 0; i < 2; i++) half[i][j] = o[i];
+}
+
+/* Two rows of the transformed tiles, for all tiles: that many vectors stay in registers, and the two columns a tile shares
+ * with the next one are transformed once. Pointers step from row to row and from element to element: multiples of the
+ * strides, each in a register of its own, would be more than there are. */
+V_INLINE void FC_NAME(input_rows)(const struct fc_winograd *w, const int m, const int pair, ptrdiff_t lane)
 {
     const int a = m + 2;
-    for (ptrdiff_t t = 0; t < w->count; t++) {
-        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
-            v_t out[6][6];
-            FC_NAME(transform)(m, TO_ELEMENTS, a, a, (const real *)w->from + t * m * FC_BLOCK + lane, w->row, FC_BLOCK, a, a, out);
-            FC_NAME(store_square)(out, a, (real *)w->to + t * FC_BLOCK + lane, a * w->element, w->element);
+    const real *from = (const real *)w->from + lane;
+    real *first = (real *)w->to + lane + FC_NAME(pair_first)(pair) * a * w->element;
+    real *last = (real *)w->to + lane + FC_NAME(pair_last)(m, pair) * a * w->element;
+    const ptrdiff_t row = w->row, element = w->element;
+    v_t half[2][6];
+    UNROLL for (int j = 0; j < 2; j++) FC_NAME(input_column)(m, pair, from, row, half, j);
+    for (ptrdiff_t t = 0; t < w->count; t++, from += m * FC_BLOCK, first += FC_BLOCK, last += FC_BLOCK) {
+        UNROLL for (int j = 2; j < a; j++) FC_NAME(input_column)(m, pair, from, row, half, j);
+        UNROLL for (int i = 0; i < 2; i++) {
+            v_t o[6], both[2];
+            UNROLL for (int p = 0; p < a / 2; p++) {
+                FC_NAME(input_pair)(m, p, half[i], both);
+                o[FC_NAME(pair_first)(p)] = both[0];
+                o[FC_NAME(pair_last)(m, p)] = both[1];
+            }
+            real *to = i ? last : first;
+            UNROLL for (int j = 0; j < a; j++, to += element) v_store(to, o[j]);
+            half[i][0] = half[i][m];
+            half[i][1] = half[i][m + 1];
         }
     }
 }
 
-/* y - y is zero for the finite y alone: one sum of them tells whether all are. */
-V_INLINE int FC_NAME(winograd_output)(const struct fc_winograd *w, const void *bias, const int m)
+V_INLINE void FC_NAME(winograd_input)(const struct fc_winograd *w, const int m)
+{
+    for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+        UNROLL for (int pair = 0; pair < m / 2 + 1; pair++) FC_NAME(input_rows)(w, m, pair, lane);
+    }
+}
+
+/* One tile; 0 * y is zero for the finite y alone: one sum of them, `doubt`, tells whether all are. */
+V_INLINE v_t FC_NAME(output_tile)(const struct fc_winograd *w, const int m, const real *from, real *to, v_t bias, ptrdiff_t height,
+                                  ptrdiff_t width, v_t doubt)
 {
     const int a = m + 2;
-    v_t doubt = v_zero();
-    for (ptrdiff_t t = 0; t < w->count; t++) {
-        const ptrdiff_t width = w->width - t * m;
-        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
-            const v_t b = v_load((const real *)bias + lane);
-            v_t out[6][6];
-            FC_NAME(transform)(m, FROM_ELEMENTS, a, m, (const real *)w->from + t * FC_BLOCK + lane, a * w->element,
-                               w->element, a, a, out);
-            real *to = (real *)w->to + t * m * FC_BLOCK + lane;
-            UNROLL for (int i = 0; i < m; i++) {
-                UNROLL for (int j = 0; j < m; j++) {
-                    const v_t y = v_add(out[i][j], b);
-                    doubt = v_add(doubt, v_sub(y, y));
-                    if (i < w->height && j < width) v_store(to + i * w->row + j * FC_BLOCK, y);
-                }
-            }
+    v_t out[6][6];
+    FC_NAME(transform)(m, FROM_ELEMENTS, a, m, from, a * w->element, w->element, a, a, out);
+    UNROLL for (int i = 0; i < m; i++) {
+        UNROLL for (int j = 0; j < m; j++) {
+            const v_t y = v_add(out[i][j], bias);
+            doubt = v_fma(y, v_zero(), doubt);
+            if (i < height && j < width) v_store(to + i * w->row + j * FC_BLOCK, y);
         }
+    }
+    return doubt;
+}
+
+V_INLINE int FC_NAME(winograd_output)(const struct fc_winograd *w, const void *bias, const int m)
+{
+    v_t doubt = v_zero();
+    for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+        const v_t b = v_load((const real *)bias + lane);
+        const real *from = (const real *)w->from + lane;
+        real *to = (real *)w->to + lane;
+        ptrdiff_t t = 0;
+        if (w->height >= m)
+            for (; (t + 1) * m <= w->width && t < w->count; t++)
+                doubt = FC_NAME(output_tile)(w, m, from + t * FC_BLOCK, to + t * m * FC_BLOCK, b, m, m, doubt);
+        for (; t < w->count; t++)
+            doubt = FC_NAME(output_tile)(w, m, from + t * FC_BLOCK, to + t * m * FC_BLOCK, b, w->height, w->width - t * m, doubt);
     }
     return v_finite(doubt);
 }
 
+V_INLINE void FC_NAME(gradient_tile)(const struct fc_winograd *w, const int m, const real *from, real *to, ptrdiff_t height, ptrdiff_t width)
+{
+    v_t out[6][6];
+    FC_NAME(transform)(m, GRADIENT, m, m + 2, from, w->row, FC_BLOCK, height, width, out);
+    FC_NAME(store_square)(out, m + 2, to, (m + 2) * w->element, w->element);
+}
+
 V_INLINE void FC_NAME(winograd_gradient)(const struct fc_winograd *w, const int m)
 {
-    const int a = m + 2;
-    for (ptrdiff_t t = 0; t < w->count; t++) {
-        const ptrdiff_t width = w->width - t * m;
-        for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
-            v_t out[6][6];
-            FC_NAME(transform)(m, GRADIENT, m, a, (const real *)w->from + t * m * FC_BLOCK + lane, w->row, FC_BLOCK,
-                               w->height, width, out);
-            FC_NAME(store_square)(out, a, (real *)w->to + t * FC_BLOCK + lane, a * w->element, w->element);
-        }
+    for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
+        const real *from = (const real *)w->from + lane;
+        real *to = (real *)w->to + lane;
+        ptrdiff_t t = 0;
+        if (w->height >= m)
+            for (; (t + 1) * m <= w->width && t < w->count; t++)
+                FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, m, m);
+        for (; t < w->count; t++) FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, w->height, w->width - t * m);
     }
 }
 

@@ -65,6 +65,11 @@
 
 #define V_INLINE static inline __attribute__((always_inline, unused))
 
+/* Into the level-2 cache. */
+static inline __attribute__((always_inline, unused)) void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
+
+static inline __attribute__((always_inline, unused)) void v_prefetch_to_write(const void *p) { __builtin_prefetch(p, 1); }
+
 /* In front of a loop with constant bounds: no loop is left. UNROLL_4: four rounds at a time. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
