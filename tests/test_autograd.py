@@ -28,6 +28,7 @@ MASK = np.array([[True, False, True, False], [False, True, True, False], [True, 
 OPERATIONS: dict[type[Function], list[tuple[Callable[..., Any], list[tuple[int, ...]]]]] = {
     functions.Add: [(lambda a, b: a + b, [(3, 4), (3, 4)]), (lambda a, b: a + b, [(3, 1), (2, 1, 4)]),
                     (lambda a: a + a + 2, [(3,)]), (lambda a, b: a + b, [(), (2, 2)])],
+    functions.AddReLU: [(lambda a, b: functions.AddReLU()(a, b - 2.0), [(3, 4), (3, 4)])],
     functions.Subtract: [(lambda a, b: a - b, [(3, 4), (4,)]), (lambda a: 1 - a, [(2,)]),
                          (lambda a: np.ones(2) - a, [(2,)])],
     functions.Multiply: [(lambda a, b: a * b, [(3, 4), (3, 1)]), (lambda a: 3 * a * a, [(2, 2)])],

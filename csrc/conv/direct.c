@@ -331,7 +331,7 @@ static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *
 {
     struct fc_corr c;
     fc_phase(plan, data, 0, &c);
-    struct gradient_job job = { .c = &c, .h = fc_direct_chunk(&c, 64, 128, fc_workspace_goal()), .weight = data->weight, .workspace = data->workspace,
+    struct gradient_job job = { .c = &c, .h = fc_direct_chunk(&c, 256, 256, 2 * fc_workspace_goal()), .weight = data->weight, .workspace = data->workspace,
                                 .bytes = plan->workspace };
     job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
     job.lane_chunks = fc_ceil_div(c.lanes, job.h.lanes);
@@ -351,7 +351,7 @@ static size_t forward_workspace(const struct fc_corr *c)
 static size_t gradient_workspace(const struct fc_corr *c)
 {
     if (!reach_fits(c)) return 0;
-    const struct fc_chunk h = fc_direct_chunk(c, 64, 128, fc_workspace_goal());
+    const struct fc_chunk h = fc_direct_chunk(c, 256, 256, 2 * fc_workspace_goal());
     const size_t bytes = fc_direct_chunk_bytes(c, &h);
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
 }
