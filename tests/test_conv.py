@@ -159,6 +159,23 @@ def test_few_channels_are_exact(name, problem, level, threads):
 
 
 @pytest.mark.parametrize("name", LEVELS)
+def test_relu_in_the_same_pass_has_the_bits_of_relu_afterwards(name, level):
+    level(name)
+    rng = np.random.default_rng(19)
+    for problem in [random_conv(rng) for _ in range(40)] + [p for p in FEW_CHANNELS if p.cin > 1]:
+        arrays = normal_arrays(problem, rng)
+        arrays.x.flat[rng.integers(arrays.x.size)] = np.nan
+        for layout in ("NCHW", "NHWC"):
+            x, weight, bias, dy = in_layout(arrays, layout)
+            for algorithm in PLAIN:
+                forward = plan(problem, "forward", np.float32, algorithm)
+                y, joined = np.full_like(dy, 7), np.full_like(dy, 7)
+                forward.forward(x, weight, bias, y, layout == "NHWC")
+                forward.forward(x, weight, bias, joined, layout == "NHWC", True)
+                assert np.array_equal(np.maximum(y, 0), joined, equal_nan=True), (algorithm, layout, problem)
+
+
+@pytest.mark.parametrize("name", LEVELS)
 def test_the_passes_are_adjoint(name, level):
     """<conv(x), dy> = <x, backward_data(dy)> = <w, backward_weights(x, dy)>, exactly, without an oracle."""
     level(name)

@@ -271,7 +271,7 @@ static void run_panels(const struct fc_corr *c, const struct fc_slab *s, const s
         }
     }
     const struct fc_box box = { .image = p->image, .channel = p->group * c->lanes, .channels = c->lanes, .slices = 1,
-                                .start = { p->start[0], p->start[1], p->start[2] }, .rows = p->rows, .columns = p->columns };
+                                .start = { p->start[0], p->start[1], p->start[2] }, .rows = p->rows, .columns = p->columns, .relu = c->relu };
     fc_box_unpack(c->k, &c->to, &box, output);
 }
 
@@ -292,7 +292,7 @@ static void forward_task(void *data, int64_t task, int worker)
     const int straight = !job->flat && fc_has_planes(&c->to);
     char *y = straight ? fc_element(&c->to, c->size, p.image, p.group * c->lanes, p.start[0], p.start[1], p.start[2]) : output;
     struct fc_planar t = { .offset = job->offset, .steps = fc_steps_of(c), .y_row = straight ? c->to.channel : output_channel(s),
-                           .count = job->flat ? flat_pixels(s, p.rows, p.columns) : p.columns };
+                           .count = job->flat ? flat_pixels(s, p.rows, p.columns) : p.columns, .relu = c->relu };
     for (int64_t r = 0; r < (job->flat ? 1 : p.rows); r++) {
         t.x = input + r * s->pitch * size;
         t.y = y + r * (straight ? c->to.space[1] : s->pitch) * size;

@@ -105,6 +105,7 @@ struct fc_planar {
     void *y;
     ptrdiff_t y_row;             /* from channel to channel */
     int64_t count;               /* pixels; of x a whole number of vectors is read */
+    int relu;                    /* y = max(0, each sum) */
 };
 
 /* Lines of pixels that belong to the gradient of a few output channels. */

@@ -32,8 +32,10 @@ V_INLINE void FC_NAME(planar_tile)(const struct fc_planar *t, ptrdiff_t p, const
             UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_fma(wi, xv[v], acc[i][v]);
         }
     }
+    const v_t floor = v_set1(t->relu ? (real)0 : -(real)INFINITY);
     UNROLL for (int i = 0; i < mr; i++) {
         real *y = (real *)t->y + i * t->y_row + p;
+        UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_max(floor, acc[i][v]);
         UNROLL for (int v = 0; v < nv - 1; v++) v_store(y + v * VL, acc[i][v]);
         FC_NAME(store_first)(y + (nv - 1) * VL, acc[i][nv - 1], t->count - p - (nv - 1) * VL);
     }
