@@ -92,8 +92,11 @@ fc_status fc_reorder(fc_dtype dtype, int64_t batch, int64_t channels, const int6
 /* ---- Convolution --------------------------------------------------------------------------------------------------*/
 
 typedef enum { FC_FORWARD, FC_BACKWARD_DATA, FC_BACKWARD_WEIGHTS } fc_pass;
-/* FC_WINOGRAD is the better one of FC_WINOGRAD_2, F(2x2,3x3), and FC_WINOGRAD_4, F(4x4,3x3). */
-typedef enum { FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD, FC_WINOGRAD_2, FC_WINOGRAD_4 } fc_algorithm_name;
+/* FC_DIRECT is the best one of FC_BLOCKED, FC_PLANAR and, where it applies, depthwise; FC_WINOGRAD the better one of
+ * FC_WINOGRAD_2, F(2x2,3x3), and FC_WINOGRAD_4, F(4x4,3x3). */
+typedef enum {
+    FC_AUTO, FC_DIRECT, FC_BLOCKED, FC_PLANAR, FC_IM2COL, FC_WINOGRAD, FC_WINOGRAD_2, FC_WINOGRAD_4
+} fc_algorithm_name;
 
 struct fc_algorithm;
 struct fc_kernels;

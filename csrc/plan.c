@@ -17,8 +17,9 @@ static size_t packed_bytes(const fc_conv_plan *plan)
 
 static int is_named(const struct fc_algorithm *a, fc_algorithm_name name)
 {
+    const int direct = a->name == FC_BLOCKED || a->name == FC_PLANAR;
     const int winograd = a->name == FC_WINOGRAD_2 || a->name == FC_WINOGRAD_4;
-    return name == FC_AUTO || a->name == name || (name == FC_WINOGRAD && winograd);
+    return name == FC_AUTO || a->name == name || (name == FC_DIRECT && direct) || (name == FC_WINOGRAD && winograd);
 }
 
 static void explain(fc_conv_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));

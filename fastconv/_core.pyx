@@ -20,7 +20,8 @@ from fastconv.capi cimport *
 cdef dict PASSES = {"forward": FC_FORWARD, "backward_data": FC_BACKWARD_DATA, "backward_weights": FC_BACKWARD_WEIGHTS}
 cdef dict ALGORITHMS = {
     "auto": FC_AUTO, "direct": FC_DIRECT, "im2col": FC_IM2COL, "winograd": FC_WINOGRAD,
-    "winograd2": FC_WINOGRAD_2, "winograd4": FC_WINOGRAD_4,    # one of the two, for tests and measurements
+    # one of several, for tests and measurements
+    "blocked": FC_BLOCKED, "planar": FC_PLANAR, "winograd2": FC_WINOGRAD_2, "winograd4": FC_WINOGRAD_4,
 }
 cdef dict POOLS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 cdef dict DTYPES = {"f4": FC_F32, "float32": FC_F32, "f8": FC_F64, "float64": FC_F64}

@@ -12,7 +12,7 @@ cdef extern from "fastconv.h" nogil:
     ctypedef enum fc_pass:
         FC_FORWARD, FC_BACKWARD_DATA, FC_BACKWARD_WEIGHTS
     ctypedef enum fc_algorithm_name:
-        FC_AUTO, FC_DIRECT, FC_IM2COL, FC_WINOGRAD, FC_WINOGRAD_2, FC_WINOGRAD_4
+        FC_AUTO, FC_DIRECT, FC_BLOCKED, FC_PLANAR, FC_IM2COL, FC_WINOGRAD, FC_WINOGRAD_2, FC_WINOGRAD_4
     ctypedef enum fc_pool_kind:
         FC_MAX_POOL, FC_AVG_POOL
     ctypedef struct fc_tensor:

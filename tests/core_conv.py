@@ -11,8 +11,9 @@ from fastconv import _core, reference
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: "direct" is the one of "blocked", "planar" and depthwise convolution that is predicted to be the fastest.
 #: "winograd2" and "winograd4" are F(2x2,3x3) and F(4x4,3x3), which the public name "winograd" chooses between.
-PLAIN = ("direct", "im2col")
+PLAIN = ("direct", "blocked", "planar", "im2col")
 WINOGRAD = ("winograd2", "winograd4")
 
 

@@ -131,6 +131,50 @@ def test_integers_are_exact_on_every_level(name, dtype, level):
                 assert np.array_equal(got, want), (name, algorithm, problem)
 
 
+#: What random problems miss: strides that are unzipped, strips of many lines, of parts of a line; sums over several
+#: blocks with pixels in the lanes, and with so many steps that channels fill them in forward.
+FEW_CHANNELS = [
+    ConvProblem(2, 1, 3, 24, 67, 71, (11, 11), (4, 4), padding=((2, 2), (2, 2)), name="stride 4"),
+    ConvProblem(1, 1, 3, 20, 150, 90, (7, 7), (2, 2), padding=((3, 3), (3, 3)), name="stride 2"),
+    ConvProblem(1, 1, 2, 5, 61, 83, (3, 4), (5, 6), (2, 3), padding=((1, 0), (4, 5)), name="stride 5 and 6, dilated"),
+    ConvProblem(40, 1, 1, 6, 28, 28, (5, 5), padding=((2, 2), (2, 2)), name="few outputs"),
+    ConvProblem(3, 1, 6, 16, 14, 14, (5, 5), name="many steps"),
+    ConvProblem(1, 1, 12, 96, 9, 15, (5, 5), padding=((2, 2), (0, 4)), name="many steps, several panels"),
+    ConvProblem(1, 1, 1, 8, 1, 100_000, (1, 3), padding=((0, 0), (1, 1)), name="a long line"),
+    ConvProblem(1, 1, 2, 70, 3, 2000, (3, 3), padding=((1, 1), (0, 2)), name="long lines"),
+    ConvProblem(1, 2, 6, 8, 300, 12, (3, 3), padding=((1, 1), (1, 1)), name="many lines of two groups"),
+]
+
+
+@pytest.mark.parametrize("problem", FEW_CHANNELS, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("name", LEVELS)
+def test_few_channels_are_exact(name, problem, level, threads):
+    level(name)
+    arrays = integer_arrays(problem, np.random.default_rng(18))
+    exact = expected(problem, arrays)
+    for layout, count in (("NCHW", 1), ("NCHW", 3), ("NHWC", 2)):
+        threads(count)
+        results = to_nchw(run(problem, in_layout(arrays, layout), "planar", layout), layout)
+        assert same_bits(results, Results(*(a.astype(np.float32) for a in exact))), (layout, count)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_relu_in_the_same_pass_has_the_bits_of_relu_afterwards(name, level):
+    level(name)
+    rng = np.random.default_rng(19)
+    for problem in [random_conv(rng) for _ in range(40)] + [p for p in FEW_CHANNELS if p.cin > 1]:
+        arrays = normal_arrays(problem, rng)
+        arrays.x.flat[rng.integers(arrays.x.size)] = np.nan
+        for layout in ("NCHW", "NHWC"):
+            x, weight, bias, dy = in_layout(arrays, layout)
+            for algorithm in PLAIN:
+                forward = plan(problem, "forward", np.float32, algorithm)
+                y, joined = np.full_like(dy, 7), np.full_like(dy, 7)
+                forward.forward(x, weight, bias, y, layout == "NHWC")
+                forward.forward(x, weight, bias, joined, layout == "NHWC", True)
+                assert np.array_equal(np.maximum(y, 0), joined, equal_nan=True), (algorithm, layout, problem)
+
+
 @pytest.mark.parametrize("name", LEVELS)
 def test_the_passes_are_adjoint(name, level):
     """<conv(x), dy> = <x, backward_data(dy)> = <w, backward_weights(x, dy)>, exactly, without an oracle."""
@@ -234,7 +278,7 @@ def kinds(array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", LEVELS)
-@pytest.mark.parametrize("algorithm", ["im2col", *WINOGRAD])
+@pytest.mark.parametrize("algorithm", ["planar", "im2col", *WINOGRAD])
 def test_not_a_number_and_infinity_are_where_direct_has_them(algorithm, name, level):
     level(name)
     rng = np.random.default_rng(8)
@@ -245,7 +289,7 @@ def test_not_a_number_and_infinity_are_where_direct_has_them(algorithm, name, le
             if rng.random() < 0.5:
                 spoil(array, rng)
         with np.errstate(all="ignore"):
-            direct, other = run(problem, arrays, "direct"), run(problem, arrays, algorithm)
+            direct, other = run(problem, arrays, "blocked"), run(problem, arrays, algorithm)
         for field, a, b in zip(Results._fields, direct, other, strict=True):
             assert np.array_equal(np.isnan(a), np.isnan(b)), (field, problem)
             assert np.array_equal(kinds(a), kinds(b)), (field, problem)
@@ -304,7 +348,7 @@ def test_gradients_of_many_positive_terms_stay_accurate(algorithm):
     assert np.max(np.abs(results.db - exact.db) / (unit(np.float32) * exact.db)) <= 16
 
 
-@pytest.mark.parametrize(("algorithm", "most"), [("direct", 8), ("im2col", 8)])
+@pytest.mark.parametrize(("algorithm", "most"), [("blocked", 8), ("planar", 8), ("im2col", 8)])
 def test_forward_errors_on_normal_data_stay_small(algorithm, most):
     problem = ConvProblem(1, 1, 512, 32, 9, 9, (3, 3), padding=((1, 1), (1, 1)))
     arrays = normal_arrays(problem, np.random.default_rng(12))
@@ -345,13 +389,13 @@ def test_scratch_memory_is_bounded_for_any_layer():
         stride = tuple(int(s) for s in rng.choice([1, 2, 1000], 2))
         problem = ConvProblem(int(rng.choice([1, 64])), groups, cin, cout, *size, kernel, stride, dilation)
         for pass_ in ("forward", "backward_data", "backward_weights"):
-            for algorithm in ("auto", "direct", "im2col"):
+            for algorithm in ("auto", *PLAIN):
                 try:
                     made = plan(problem, pass_, np.float32, algorithm)
                 except OverflowError:
                     continue
                 except ValueError as refused:
-                    assert algorithm == "direct" and "scratch memory" in str(refused)
+                    assert algorithm not in ("auto", "im2col") and "scratch memory" in str(refused)
                     continue
                 assert made.workspace_bytes <= 4 << 20, (algorithm, pass_, problem)
 
@@ -395,18 +439,19 @@ def test_packed_weights_give_the_same_bits_and_keep_a_copy():
 def test_packed_weights_refuse_another_plan(level):
     problem = ConvProblem(1, 1, 16, 16, 9, 9, (3, 3))
     x, weight, _, dy = normal_arrays(problem, np.random.default_rng(17))
-    forward = plan(problem, "forward", np.float32, "direct")
+    forward = plan(problem, "forward", np.float32, "blocked")
     packed = forward.pack(weight)
     others = [
         plan(problem, "forward", np.float32, "im2col"),
-        plan(problem, "forward", np.float64, "direct"),
-        plan(ConvProblem(1, 1, 16, 32, 9, 9, (3, 3)), "forward", np.float32, "direct"),
-        plan(ConvProblem(1, 1, 16, 16, 9, 9, (3, 3), stride=(2, 2)), "forward", np.float32, "direct"),
-        plan(problem, "backward_data", np.float32, "direct"),
+        plan(problem, "forward", np.float32, "planar"),
+        plan(problem, "forward", np.float64, "blocked"),
+        plan(ConvProblem(1, 1, 16, 32, 9, 9, (3, 3)), "forward", np.float32, "blocked"),
+        plan(ConvProblem(1, 1, 16, 16, 9, 9, (3, 3), stride=(2, 2)), "forward", np.float32, "blocked"),
+        plan(problem, "backward_data", np.float32, "blocked"),
     ]
     if len(LEVELS) > 1:
         level(next(name for name in LEVELS if name != _core.isa()))
-        others.append(plan(problem, "forward", np.float32, "direct"))
+        others.append(plan(problem, "forward", np.float32, "blocked"))
     for other in others:
         with pytest.raises(ValueError, match="pack the weights again"):
             other.forward(x, packed, None, dy, False)

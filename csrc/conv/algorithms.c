@@ -4,7 +4,7 @@
 #include "conv/conv.h"
 
 const struct fc_algorithm *const fc_algorithms[FC_ALGORITHM_COUNT] = {
-    &fc_winograd_4, &fc_winograd_2, &fc_depthwise, &fc_direct, &fc_im2col,
+    &fc_winograd_4, &fc_winograd_2, &fc_depthwise, &fc_planar, &fc_direct, &fc_im2col,
 };
 
 const char *fc_conv_plan_algorithm(const fc_conv_plan *plan) { return plan->algorithm->label; }

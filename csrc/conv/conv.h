@@ -174,10 +174,10 @@ struct fc_algorithm {
     fc_status (*run)(const fc_conv_plan *, const fc_conv_data *);
 };
 
-extern const struct fc_algorithm fc_direct, fc_depthwise, fc_im2col, fc_winograd_2, fc_winograd_4;
+extern const struct fc_algorithm fc_direct, fc_depthwise, fc_planar, fc_im2col, fc_winograd_2, fc_winograd_4;
 
 /* In order of preference among equals; fc_im2col is last and accepts everything. */
 extern const struct fc_algorithm *const fc_algorithms[];
-enum { FC_ALGORITHM_COUNT = 5 };
+enum { FC_ALGORITHM_COUNT = 6 };
 
 #endif

@@ -3,10 +3,8 @@
  */
 #include "conv/conv.h"
 
-static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
-
 /* Taps r with r*dilation in one residue class of the stride are this far apart; so many classes have taps at all. */
-static int64_t tap_period(const fc_conv *p, int a) { return p->stride[a] / gcd(p->stride[a], p->dilation[a]); }
+static int64_t tap_period(const fc_conv *p, int a) { return p->stride[a] / fc_gcd(p->stride[a], p->dilation[a]); }
 static int64_t axis_phases(const fc_conv *p, int a) { return fc_min(tap_period(p, a), p->kernel[a]); }
 
 int64_t fc_phases(const fc_conv *p, fc_pass pass)

@@ -402,6 +402,6 @@ static fc_status run(const fc_conv_plan *plan, const fc_conv_data *data)
 }
 
 const struct fc_algorithm fc_direct = {
-    .name = FC_DIRECT, .label = "direct", .variant = "blocked", .refuses = refuses, .cycles = cycles, .workspace = workspace,
+    .name = FC_BLOCKED, .label = "direct", .variant = "blocked", .refuses = refuses, .cycles = cycles, .workspace = workspace,
     .packer = &packer, .run = run,
 };

@@ -8,6 +8,9 @@
 
 #define FC_TILE_ROWS 14
 #define FC_GRAD_ROWS 8
+#define FC_FEW_ROWS 6
+#define FC_FEW_VECTORS 4
+#define FC_EACH_FEW_ROWS(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
 #define FC_EACH_ROWS(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v)
 
 #undef VL

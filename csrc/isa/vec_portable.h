@@ -6,6 +6,9 @@
  */
 #define FC_TILE_ROWS 5
 #define FC_GRAD_ROWS 4
+#define FC_FEW_ROWS 5
+#define FC_FEW_VECTORS 2
+#define FC_EACH_FEW_ROWS FC_EACH_ROWS
 #define FC_EACH_ROWS(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v)
 
 #undef VL

@@ -12,6 +12,7 @@
 enum {
     FC_BLOCK = 16,      /* channels of one block of the native layout */
     FC_MAX_ROWS = 14,   /* rows of the largest register tile of any level */
+    FC_MAX_FEW = 6,     /* rows of the largest planar_grad tile of any level */
     FC_MAX_VECTORS = 2  /* vectors across the widest register tile of any level */
 };
 
@@ -93,6 +94,55 @@ struct fc_depthwise {
     void *w;                     /* [tap][16]; read forward, written by depthwise_grad */
     const void *init;            /* 16 lanes, or NULL to continue from y */
     void *y;                     /* [count][16] */
+};
+
+/* A row of pixels of a few output channels, from planes; see planar_template.h. */
+struct fc_planar {
+    const void *x;
+    const ptrdiff_t *offset;     /* of each step, from x */
+    ptrdiff_t steps;
+    const void *w, *init;        /* [step][rows] and [rows] */
+    void *y;
+    ptrdiff_t y_row;             /* from channel to channel */
+    int64_t count;               /* pixels; of x a whole number of vectors is read */
+    int relu;                    /* y = max(0, each sum) */
+};
+
+/* Lines of pixels that belong to the gradient of a few output channels. */
+struct fc_planar_grad {
+    const void *x, *y;
+    ptrdiff_t x_line, y_row, y_line;
+    const ptrdiff_t *offset;     /* of each step, from x */
+    ptrdiff_t steps;
+    int64_t lines, count;        /* count pixels each */
+    void *sums;                  /* [row][step][vector] */
+};
+
+/* The same with the output channels in the lanes. */
+struct fc_planar_outer {
+    const void *x, *y;           /* y: [line][count][16], blocks y_block apart */
+    ptrdiff_t x_line, y_block;
+    const ptrdiff_t *offset;     /* of each step, from x */
+    int64_t lines, count;
+    void *sums;                  /* [step][lanes], steps sums_step apart */
+    ptrdiff_t sums_step;
+};
+
+/* A plane with its padding: lines of `before` zeros, `count` elements `step` apart, `after` zeros, between lines of zeros. */
+struct fc_plane {
+    const void *from;
+    void *to;
+    ptrdiff_t step, from_line, pitch;
+    int64_t before, count, after;
+    int64_t above, lines, below;
+};
+
+/* Lines of planes -> lines of a tensor whose pixels are adjacent. */
+struct fc_lines {
+    const void *from;
+    void *to;
+    ptrdiff_t from_channel, from_line, to_channel, to_line;
+    int64_t channels, lines, count;    /* whole vectors of `from` are read */
 };
 
 /* Taps of a window that are the same distance apart. */
@@ -216,6 +266,7 @@ struct fc_kernels {
     int tile_rows, grad_rows;    /* largest tile of each kind; grad_rows divides 16 */
 
     fc_tile_kernel tile[FC_MAX_VECTORS][FC_MAX_ROWS];         /* [vectors - 1][rows - 1]: runs of 16 steps */
+    fc_tile_kernel tap_tile[FC_MAX_VECTORS][FC_MAX_ROWS];     /* the same: runs of 1 step */
     fc_tile_kernel plane_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* one run of len steps; init holds one value for each row */
     fc_tile_kernel grad_tile[FC_MAX_VECTORS];                 /* [vectors - 1]: grad_rows rows, runs of len steps */
 
@@ -240,6 +291,14 @@ struct fc_kernels {
 
     void (*depthwise)(const struct fc_depthwise *);
     void (*depthwise_grad)(const struct fc_depthwise *);      /* w[tap][16] += sum over the row of x * y */
+
+    int few_rows, few_vectors;   /* largest tile of planar_grad: rows, and steps at once */
+    void (*planar[FC_MAX_ROWS])(const struct fc_planar *);              /* [rows - 1] */
+    void (*planar_grad[FC_MAX_FEW])(const struct fc_planar_grad *);     /* [rows - 1] */
+    void (*planar_outer[FC_MAX_VECTORS][FC_MAX_ROWS])(const struct fc_planar_outer *);    /* [vectors - 1][steps - 1] */
+    void (*planar_fold)(const void *sums, int64_t count, void *to);     /* to[i] = sum of the lanes of vector i */
+    void (*planar_plane)(const struct fc_plane *);                      /* may write a vector beyond the last line */
+    void (*planar_copy)(const struct fc_lines *);
     struct {
         void (*max)(const struct fc_pool_row *);              /* see pool_template.h for what wins */
         void (*max_index)(const struct fc_pool_row *);

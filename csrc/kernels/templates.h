@@ -7,6 +7,7 @@
 #include "kernels/winograd_template.h"
 #include "kernels/depthwise_template.h"
 #include "kernels/planes_template.h"
+#include "kernels/planar_template.h"
 #include "kernels/pool_template.h"
 #include "kernels/act_template.h"
 #include "kernels/norm_template.h"
@@ -17,6 +18,10 @@
       FC_NAME(norm_##form##_gradient) }
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
 #define FC_PLANE(rows, v) FC_NAME(plane_tile_##rows##x##v),
+#define FC_TAP(rows, v) FC_NAME(tap_tile_##rows##x##v),
+#define FC_PLANAR(rows, v) FC_NAME(planar_##rows),
+#define FC_PLANAR_GRAD(rows, v) FC_NAME(planar_grad_##rows),
+#define FC_PLANAR_OUTER(steps, v) FC_NAME(planar_outer_##steps##x##v),
 #define FC_WINOGRAD(m)                                                                                     \
     { FC_NAME(winograd_input_##m), FC_NAME(winograd_output_##m), FC_NAME(winograd_gradient_##m),              \
       FC_NAME(winograd_weights_##m), FC_NAME(winograd_weights_back_##m) }
@@ -31,6 +36,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .grad_rows = FC_GRAD_ROWS,
     .tile = { { FC_EACH_ROWS(FC_ENTRY, 1) }, { FC_EACH_ROWS(FC_ENTRY, 2) } },
     .plane_tile = { { FC_EACH_ROWS(FC_PLANE, 1) }, { FC_EACH_ROWS(FC_PLANE, 2) } },
+    .tap_tile = { { FC_EACH_ROWS(FC_TAP, 1) }, { FC_EACH_ROWS(FC_TAP, 2) } },
     .grad_tile = { FC_NAME(grad_tile_1), FC_NAME(grad_tile_2) },
     .pack_panels = FC_NAME(pack_panels),
     .pack_row = FC_NAME(pack_row),
@@ -45,6 +51,14 @@ static const struct fc_kernels FC_NAME(table) = {
     .finite = FC_NAME(finite),
     .depthwise = FC_NAME(depthwise),
     .depthwise_grad = FC_NAME(depthwise_grad),
+    .few_rows = FC_FEW_ROWS,
+    .few_vectors = FC_FEW_VECTORS,
+    .planar = { FC_EACH_ROWS(FC_PLANAR, 0) },
+    .planar_grad = { FC_EACH_FEW_ROWS(FC_PLANAR_GRAD, 0) },
+    .planar_outer = { { FC_EACH_ROWS(FC_PLANAR_OUTER, 1) }, { FC_EACH_ROWS(FC_PLANAR_OUTER, 2) } },
+    .planar_fold = FC_NAME(planar_fold),
+    .planar_plane = FC_NAME(planar_plane),
+    .planar_copy = FC_NAME(planar_copy),
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
               .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
               .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
@@ -60,3 +74,7 @@ static const struct fc_kernels FC_NAME(table) = {
 #undef FC_PLANE
 #undef FC_WINOGRAD
 #undef FC_NORM
+#undef FC_TAP
+#undef FC_PLANAR
+#undef FC_PLANAR_GRAD
+#undef FC_PLANAR_OUTER

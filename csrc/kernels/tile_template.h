@@ -46,11 +46,16 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
     }
 }
 
-/* Runs of one block of channels against packed weights [step][nv * VL]: one kernel for each number of rows. */
+/* Runs of one block of channels against packed weights [step][nv * VL]: one kernel for each number of rows; and runs
+ * of one tap. */
 #define FC_TILE(mr, nv)                                                   \
     static void FC_NAME(tile_##mr##x##nv)(const struct fc_tile *t)          \
     {                                                                     \
         FC_NAME(tile_body)(t, mr, nv, 0, FC_BLOCK, 1, nv * VL, FC_BLOCK);      \
+    }                                                                     \
+    static void FC_NAME(tap_tile_##mr##x##nv)(const struct fc_tile *t)      \
+    {                                                                     \
+        FC_NAME(tile_body)(t, mr, nv, 0, 1, 1, nv * VL, FC_BLOCK);            \
     }
 FC_EACH_ROWS(FC_TILE, 1)
 FC_EACH_ROWS(FC_TILE, 2)

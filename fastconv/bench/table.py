@@ -25,6 +25,7 @@ ALGORITHMS = {
     "winograd F(2x2,3x3)": "F(2x2)",
     "direct depthwise": "depthwise",
     "direct blocked": "direct",
+    "direct planar": "planar",
 }
 
 LEGEND = textwrap.fill(
