@@ -100,38 +100,54 @@ V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
     return _mm256_castsi256_pd(_mm256_andnot_si256(v_first(low), v_first(high)));
 #endif
 }
-/* a0 a2 a4 ... b0 b2 ... and a1 a3 a5 ... b1 b3 ...: within 128-bit lanes first. */
+/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...: lanes can be put in order
+ * after the arithmetic. Element 0 is a0 already before. */
 #if FC_BITS == 32
-#define V_QUARTERS(a) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8))
-V_INLINE v_t v_even(v_t a, v_t b) { return V_QUARTERS(_mm256_shuffle_ps(a, b, 0x88)); }
-V_INLINE v_t v_odd(v_t a, v_t b) { return V_QUARTERS(_mm256_shuffle_ps(a, b, 0xdd)); }
-#undef V_QUARTERS
+V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_shuffle_ps(a, b, 0x88); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_shuffle_ps(a, b, 0xdd); }
+V_INLINE v_t v_join(v_t a) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8)); }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 {
     return _mm256_blendv_ps(otherwise, _mm256_maskload_ps(p, _mm256_castps_si256(m)), m);
 }
 #else
-V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8); }
-V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8); }
+V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_unpacklo_pd(a, b); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_unpackhi_pd(a, b); }
+V_INLINE v_t v_join(v_t a) { return _mm256_permute4x64_pd(a, 0xd8); }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 {
     return _mm256_blendv_pd(otherwise, _mm256_maskload_pd(p, _mm256_castpd_si256(m)), m);
 }
 #endif
-V_INLINE v_mask v_equal(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_EQ_OQ); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_UNORD_Q); }
 V_INLINE v_mask v_none(void) { return V_OP(setzero)(); }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return V_OP(or)(a, b); }
 V_INLINE int v_any(v_mask m) { return V_OP(movemask)(m) != 0; }
-/* VL bytes as numbers. */
+/* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
+typedef __m256i v_bytes;
 #if FC_BITS == 32
-V_INLINE v_t v_load_bytes(const uint8_t *p)
+V_INLINE v_bytes v_load_bytes(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)); }
+V_INLINE v_mask v_bytes_are(v_bytes a, uint8_t value)
 {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, _mm256_set1_epi32(value)));
 }
 #else
-V_INLINE v_t v_load_bytes(const uint8_t *p)
+V_INLINE v_bytes v_load_bytes(const uint8_t *p) { return _mm256_cvtepu8_epi64(_mm_loadu_si32(p)); }
+V_INLINE v_mask v_bytes_are(v_bytes a, uint8_t value)
 {
-    return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_loadu_si32(p)));
+    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(a, _mm256_set1_epi64x(value)));
 }
 #endif
+V_INLINE v_t v_add_if(v_mask m, v_t a, v_t b) { return v_add(a, V_OP(and)(m, b)); }
+/* The first n lanes, numbers from 0 to 255, as bytes. */
+V_INLINE void v_store_bytes_n(uint8_t *p, v_t a, ptrdiff_t n)
+{
+#if FC_BITS == 32
+    const __m256i wide = _mm256_cvttps_epi32(a);
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+#else
+    const __m128i wide = _mm256_cvttpd_epi32(a), words = _mm_packus_epi32(wide, wide);
+#endif
+    const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(words, words));
+    memcpy(p, &bytes, (size_t)n);
+}

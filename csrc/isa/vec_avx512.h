@@ -109,38 +109,44 @@ V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
     const ptrdiff_t low = from < 0 ? 0 : from > VL ? VL : from, high = to < low ? low : to > VL ? VL : to;
     return (v_mask)((1u << high) - (1u << low));
 }
-/* a0 a2 a4 ... b0 b2 ... and a1 a3 a5 ... b1 b3 ... */
+/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...: shuffles within 128-bit
+ * lanes need no copy of an operand, and lanes can be put in order after the arithmetic. Element 0 is a0 already before. */
 #if FC_BITS == 32
-V_INLINE v_t v_even(v_t a, v_t b)
+V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_shuffle_ps(a, b, 0x88); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_shuffle_ps(a, b, 0xdd); }
+V_INLINE v_t v_join(v_t a)
 {
-    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
-}
-V_INLINE v_t v_odd(v_t a, v_t b)
-{
-    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
+    return _mm512_castpd_ps(_mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_castps_pd(a)));
 }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_ps(otherwise, m, p); }
-V_INLINE v_mask v_equal(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
 #else
-V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b); }
-V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b); }
+V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_unpacklo_pd(a, b); }
+V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_unpackhi_pd(a, b); }
+V_INLINE v_t v_join(v_t a) { return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a); }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_pd(otherwise, m, p); }
-V_INLINE v_mask v_equal(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_UNORD_Q); }
 #endif
 V_INLINE v_mask v_none(void) { return 0; }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
 V_INLINE int v_any(v_mask m) { return m != 0; }
-/* VL bytes as numbers. */
+/* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
+typedef __m128i v_bytes;
 #if FC_BITS == 32
-V_INLINE v_t v_load_bytes(const uint8_t *p)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-}
+V_INLINE v_bytes v_load_bytes(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+V_INLINE v_t v_add_if(v_mask m, v_t a, v_t b) { return _mm512_mask_add_ps(a, m, a, b); }
 #else
-V_INLINE v_t v_load_bytes(const uint8_t *p)
-{
-    return _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
-}
+V_INLINE v_bytes v_load_bytes(const uint8_t *p) { return _mm_loadl_epi64((const __m128i *)(const void *)p); }
+V_INLINE v_t v_add_if(v_mask m, v_t a, v_t b) { return _mm512_mask_add_pd(a, m, a, b); }
 #endif
+V_INLINE v_mask v_bytes_are(v_bytes a, uint8_t value) { return (v_mask)_mm_cmpeq_epi8_mask(a, _mm_set1_epi8((char)value)); }
+/* The first n lanes, numbers from 0 to 255, as bytes. */
+V_INLINE void v_store_bytes_n(uint8_t *p, v_t a, ptrdiff_t n)
+{
+    const __mmask16 first = (__mmask16)((1u << n) - 1u);
+#if FC_BITS == 32
+    _mm512_mask_cvtepi32_storeu_epi8(p, first, _mm512_cvttps_epi32(a));
+#else
+    _mm256_mask_cvtepi32_storeu_epi8(p, (__mmask8)first, _mm512_cvttpd_epi32(a));
+#endif
+}

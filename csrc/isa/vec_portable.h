@@ -103,7 +103,8 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
         if (m[i]) otherwise[i] = p[i];
     return otherwise;
 }
-/* a0 a2 a4 ... b0 b2 ... and a1 a3 a5 ... b1 b3 ... */
+/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ... */
+V_INLINE v_t v_join(v_t a) { return a; }
 #if FC_BITS == 32
 V_INLINE v_t v_even(v_t a, v_t b) { return (v_t){a[0], a[2], b[0], b[2]}; }
 V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], a[3], b[1], b[3]}; }
@@ -111,7 +112,6 @@ V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], a[3], b[1], b[3]}; }
 V_INLINE v_t v_even(v_t a, v_t b) { return (v_t){a[0], b[0]}; }
 V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], b[1]}; }
 #endif
-V_INLINE v_mask v_equal(v_t a, v_t b) { return a == b; }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return (a != a) | (b != b); }
 V_INLINE v_mask v_none(void) { return (v_mask){0}; }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
@@ -121,10 +121,18 @@ V_INLINE int v_any(v_mask m)
     for (int i = 0; i < VL; i++) any |= m[i];
     return any != 0;
 }
-/* VL bytes as numbers. */
-V_INLINE v_t v_load_bytes(const uint8_t *p)
+/* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
+typedef v_mask v_bytes;
+V_INLINE v_bytes v_load_bytes(const uint8_t *p)
 {
-    v_t a;
+    v_bytes a;
     for (int i = 0; i < VL; i++) a[i] = p[i];
     return a;
+}
+V_INLINE v_mask v_bytes_are(v_bytes a, uint8_t value) { return a == (v_bits)value; }
+V_INLINE v_t v_add_if(v_mask m, v_t a, v_t b) { return a + (v_t)(m & (v_mask)b); }
+/* The first n lanes, numbers from 0 to 255, as bytes. */
+V_INLINE void v_store_bytes_n(uint8_t *p, v_t a, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) p[i] = (uint8_t)(int32_t)a[i];
 }

@@ -238,10 +238,14 @@ struct fc_planes {
     uint8_t *code;               /* of each maximum, row * kernel[1] + column of its tap, or NULL; backward they are read */
     int64_t *position;           /* of each maximum in its plane, or NULL; forward only */
     ptrdiff_t index_plane, index_row;    /* strides of codes or positions */
+    const uint8_t *code_first, *code_end;    /* backward: codes may be read from .. to */
     int64_t weight;              /* forward with codes: kernel[1]; with positions: width */
-    void *scratch;               /* FC_PLANES_SCRATCH(columns) elements */
+    void *scratch;               /* FC_PLANES_SCRATCH elements */
 };
-#define FC_PLANES_SCRATCH(columns) (8 * ((columns) + 96))
+enum { FC_PLANES_RING = 4 };     /* rows of y that wait for rows of x, at most */
+
+/* Elements: backward the ring and one more row, as wide as x with its padding and `kernel` and some vectors more. */
+#define FC_PLANES_SCRATCH(width, columns, kernel) ((FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128))
 
 /* Backward of maxima where channels are adjacent: one row of dx from the rows of dy and codes whose windows meet it. */
 struct fc_spread {
@@ -312,6 +316,7 @@ struct fc_kernels {
             void (*max)(const struct fc_planes *);
             void (*average)(const struct fc_planes *);
             void (*spread)(const struct fc_planes *);         /* backward, of maxima if there are codes, else of averages */
+            void (*expand)(const struct fc_planes *);         /* of averages of any windows of which few meet anywhere */
             void (*total)(const struct fc_planes *);          /* of whole planes, height 1 */
             void (*fill)(const struct fc_planes *);           /* its backward */
         } planes;

@@ -1,7 +1,7 @@
 /* planes_template.h - pooling of planes whose columns are adjacent in memory (NCHW), VL columns at a time.
  *
  *     forward     y[o][j] = max or sum over rows r, columns t of x[o*sh - ph + r][j*s - pw + t], clipped to x
- *     backward    dx[h][i] = sum of dy[o][j] / divisor, or of those dy[o][j] whose maximum was at [h][i]
+ *     backward    dx[h][i] = sum of dy[o][j] / divisor, or of those dy[o][j] whose maximum was at [h][i]: spread_template.h
  *
  * for windows of KW = 2 or 3 columns, s = 1 or 2 apart, constants of each instance. With s = 2 a vector of outputs
  * reads two vectors, of which it takes the even and the odd elements; backward zips such halves together again.
@@ -38,7 +38,7 @@ V_INLINE struct FC_NAME(columns) FC_NAME(columns_of)(const struct fc_planes *w, 
     return c;
 }
 
-/* The taps of one row for VL outputs; returns where a NaN is among them. */
+/* The taps of one row for VL outputs, with s = 2 not yet joined; returns where a NaN is among them. */
 V_INLINE v_mask FC_NAME(row_taps)(const real *row, const struct FC_NAME(columns) *c, v_t outside, v_t *tap, const int kw,
                                   const int s, const int clipped)
 {
@@ -53,9 +53,9 @@ V_INLINE v_mask FC_NAME(row_taps)(const real *row, const struct FC_NAME(columns)
     }
     tap[0] = v_even(load[0], load[1]);
     tap[1] = v_odd(load[0], load[1]);
-    if (kw == 2) return v_unordered(load[0], load[1]);
+    if (kw == 2) return v_unordered(tap[0], tap[1]);
     tap[2] = v_even(load[2], load[3]);
-    return v_either(v_unordered(load[0], load[1]), v_unordered(tap[2], tap[2]));
+    return v_either(v_unordered(tap[0], tap[1]), v_unordered(tap[2], tap[2]));
 }
 
 /* The rows of a window that exist: from `first` of the window, which is `row` of x, `count` of them. */
@@ -70,15 +70,82 @@ V_INLINE struct FC_NAME(rows) FC_NAME(rows_of)(const struct fc_planes *w, ptrdif
     return (struct FC_NAME(rows)){ start + first, first, end - first };
 }
 
+/* Whether all loads of the outputs from j on lie in the row. */
+V_INLINE int FC_NAME(within)(const struct fc_planes *w, ptrdiff_t j, const int kw, const int s)
+{
+    const ptrdiff_t start = j * s - w->pad[1];
+    return start >= 0 && j + VL <= w->columns && start + FC_NAME(load_at)(FC_NAME(load_count)(kw, s) - 1, s) + VL <= w->width;
+}
+
+/* The masks of the outputs from j on: those of the first and last vector are at hand, seldom are others needed. */
+V_INLINE const struct FC_NAME(columns) *FC_NAME(edge_of)(const struct fc_planes *w, ptrdiff_t j, const struct FC_NAME(columns) *edges,
+                                                         struct FC_NAME(columns) *other, const int kw, const int s)
+{
+    if (j == 0) return &edges[0];
+    if (j + VL >= w->columns) return &edges[1];
+    *other = FC_NAME(columns_of)(w, j, kw, s);
+    return other;
+}
+
+/* With windows 1 apart, GROUP rows of outputs share what each row of x gives: it is reduced once instead of KW times. */
+enum { FC_NAME(GROUP) = 4 };
+
+V_INLINE int FC_NAME(grouped)(const struct fc_planes *w, ptrdiff_t o, const int kw, const int s)
+{
+    const ptrdiff_t start = o - w->pad[0];
+    return s == 1 && w->stride[0] == 1 && w->kernel[0] == kw && start >= 0 && o + FC_NAME(GROUP) <= w->end &&
+           start + FC_NAME(GROUP) - 1 + kw <= w->height;
+}
+
+/* Maxima or sums of GROUP rows, VL outputs each, from row x on; of maxima returns where a NaN is. */
+V_INLINE v_mask FC_NAME(group_columns)(const struct fc_planes *w, const real *x, const struct FC_NAME(columns) *c, v_t *result,
+                                       const int kw, const int max, const int clipped)
+{
+    v_t of_row[FC_NAME(GROUP) + 2], tap[3];
+    v_mask odd = v_none();
+    UNROLL for (int r = 0; r < FC_NAME(GROUP) + kw - 1; r++) {
+        const v_mask nan = FC_NAME(row_taps)(x + r * w->x_row, c, v_set1(max ? (real)-__builtin_inf() : 0), tap, kw, 1, clipped);
+        if (max) odd = v_either(odd, nan);
+        of_row[r] = max ? tap[0] : v_add(v_zero(), tap[0]);
+        UNROLL for (int t = 1; t < kw; t++) of_row[r] = max ? v_max(tap[t], of_row[r]) : v_add(of_row[r], tap[t]);
+    }
+    UNROLL for (int i = 0; i < FC_NAME(GROUP); i++) {
+        result[i] = max ? of_row[i] : v_add(v_zero(), of_row[i]);
+        UNROLL for (int r = 1; r < kw; r++) result[i] = max ? v_max(of_row[i + r], result[i]) : v_add(result[i], of_row[i + r]);
+    }
+    return odd;
+}
+
+/* GROUP rows of outputs from o on, into y; returns 0 if a NaN was met. */
+V_INLINE int FC_NAME(group_rows)(const struct fc_planes *w, const struct FC_NAME(columns) *edges, const real *x, ptrdiff_t o, real *y,
+                                 const int kw, const int max)
+{
+    v_mask odd = v_none();
+    for (ptrdiff_t j = 0; j < w->columns; j += VL) {
+        struct FC_NAME(columns) c = { .start = j - w->pad[1] };
+        v_t result[FC_NAME(GROUP)];
+        v_mask nan;
+        if (FC_NAME(within)(w, j, kw, 1)) nan = FC_NAME(group_columns)(w, x, &c, result, kw, max, 0);
+        else nan = FC_NAME(group_columns)(w, x, FC_NAME(edge_of)(w, j, edges, &c, kw, 1), result, kw, max, 1);
+        odd = v_either(odd, nan);
+        UNROLL for (int i = 0; i < FC_NAME(GROUP); i++) {
+            const v_t out = max ? result[i] : FC_NAME(averaged)(w, result[i], o + i, j);
+            if (j + VL <= w->columns) v_store(y + i * w->y_row + j, out);
+            else v_store_n(y + i * w->y_row + j, out, w->columns - j);
+        }
+    }
+    return !v_any(odd);
+}
+
 V_INLINE v_mask FC_NAME(max_columns)(const struct fc_planes *w, const real *x, const struct FC_NAME(rows) *rows,
-                                     const struct FC_NAME(columns) *c, v_t skipped, v_t *value, v_t *place, const int kw,
-                                     const int s, const int clipped, const int placed)
+                                     ptrdiff_t count, const struct FC_NAME(columns) *c, v_t skipped, v_t *value, v_t *place,
+                                     const int kw, const int s, const int clipped, const int placed)
 {
     const v_t outside = v_set1((real)-__builtin_inf());
     v_t best = outside, at = v_zero(), tap[3];
     v_mask odd = v_none();
     real before = (real)(rows->first * w->weight);
-    for (ptrdiff_t r = 0; r < rows->count; r++, x += w->x_row, before += (real)w->weight) {
+    UNROLL_4 for (ptrdiff_t r = 0; r < count; r++, x += w->x_row, before += (real)w->weight) {
         odd = v_either(odd, FC_NAME(row_taps)(x, c, outside, tap, kw, s, clipped));
         v_t of_row = tap[0], t_of_row = skipped;
         UNROLL for (int t = 1; t < kw; t++) {
@@ -91,8 +158,8 @@ V_INLINE v_mask FC_NAME(max_columns)(const struct fc_planes *w, const real *x, c
         }
         best = r ? v_max(of_row, best) : of_row;
     }
-    *value = best;
-    *place = at;
+    *value = s == 1 ? best : v_join(best);
+    *place = s == 1 ? at : v_join(at);
     return odd;
 }
 
@@ -122,8 +189,7 @@ V_INLINE void FC_NAME(write_places)(const struct fc_planes *w, ptrdiff_t plane, 
 {
     const ptrdiff_t to = plane * w->index_plane + o * w->index_row, count = w->columns, step = w->stride[1];
     if (w->code) {
-        uint8_t *restrict code = w->code + to;
-        for (ptrdiff_t j = 0; j < count; j++) code[j] = (uint8_t)(int32_t)place[j];
+        for (ptrdiff_t j = 0; j < count; j += VL) v_store_bytes_n(w->code + to + j, v_load(place + j), FC_NAME(smaller)(VL, count - j));
     } else {
         int64_t *restrict position = w->position + to;
         const int64_t first = (o * w->stride[0] - w->pad[0]) * w->width - w->pad[1];
@@ -131,95 +197,118 @@ V_INLINE void FC_NAME(write_places)(const struct fc_planes *w, ptrdiff_t plane, 
     }
 }
 
-/* Whether all loads of the outputs from j on lie in the row. */
-V_INLINE int FC_NAME(within)(const struct fc_planes *w, ptrdiff_t j, const int kw, const int s)
+/* Outputs o, j .. j + VL - 1 of a plane. `count` is rows->count, a constant where it can be. */
+V_INLINE v_mask FC_NAME(max_vector)(const struct fc_planes *w, const real *x, const struct FC_NAME(rows) *rows, ptrdiff_t count,
+                                    const struct FC_NAME(columns) *edges, ptrdiff_t j, real *y, real *place, const int kw,
+                                    const int s, const int placed)
 {
-    const ptrdiff_t start = j * s - w->pad[1];
-    return start >= 0 && j + VL <= w->columns && start + FC_NAME(load_at)(FC_NAME(load_count)(kw, s) - 1, s) + VL <= w->width;
+    struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
+    v_t value, at;
+    v_mask nan;
+    if (FC_NAME(within)(w, j, kw, s)) {
+        nan = FC_NAME(max_columns)(w, x, rows, count, &c, v_zero(), &value, &at, kw, s, 0, placed);
+    } else {
+        real left[VL] = { j ? 0 : (real)w->pad[1] };    /* taps left out: pad <= 1, so only of the first output */
+        const struct FC_NAME(columns) *edge = FC_NAME(edge_of)(w, j, edges, &c, kw, s);
+        nan = FC_NAME(max_columns)(w, x, rows, count, edge, placed ? v_load(left) : v_zero(), &value, &at, kw, s, 1, placed);
+    }
+    if (j + VL <= w->columns) v_store(y + j, value);
+    else v_store_n(y + j, value, w->columns - j);
+    if (placed) v_store(place + j, at);
+    return nan;
 }
 
-/* The masks of the outputs from j on: those of the first and last vector are at hand, seldom are others needed. */
-V_INLINE const struct FC_NAME(columns) *FC_NAME(edge_of)(const struct fc_planes *w, ptrdiff_t j, const struct FC_NAME(columns) *first,
-                                                         const struct FC_NAME(columns) *last, struct FC_NAME(columns) *other,
-                                                         const int kw, const int s)
+/* Row o of a plane, with all that can happen. */
+V_INLINE void FC_NAME(max_row)(const struct fc_planes *w, const struct FC_NAME(columns) *edges, ptrdiff_t plane, ptrdiff_t o,
+                               const int kw, const int s, const int placed)
 {
-    if (j == 0) return first;
-    if (j + VL >= w->columns) return last;
-    *other = FC_NAME(columns_of)(w, j, kw, s);
-    return other;
+    const struct FC_NAME(rows) rows = FC_NAME(rows_of)(w, o);
+    const real *x = (const real *)w->x + plane * w->x_plane + rows.row * w->x_row;
+    real *y = (real *)w->y + plane * w->y_plane + o * w->y_row, *place = w->scratch;
+    v_mask odd = v_none();
+    if (rows.count == kw)
+        for (ptrdiff_t j = 0; j < w->columns; j += VL)
+            odd = v_either(odd, FC_NAME(max_vector)(w, x, &rows, kw, edges, j, y, place, kw, s, placed));
+    else
+        for (ptrdiff_t j = 0; j < w->columns; j += VL)
+            odd = v_either(odd, FC_NAME(max_vector)(w, x, &rows, rows.count, edges, j, y, place, kw, s, placed));
+    if (v_any(odd)) FC_NAME(max_row_with_nan)(w, x, &rows, y, placed ? place : NULL);
+    if (placed) FC_NAME(write_places)(w, plane, o, place);
 }
 
 V_INLINE void FC_NAME(max_planes)(const struct fc_planes *w, const int kw, const int s, const int placed)
 {
-    real left[VL] = { (real)w->pad[1] }, *const place = w->scratch;    /* pad <= 1: of the first output only */
-    const struct FC_NAME(columns) first = FC_NAME(columns_of)(w, 0, kw, s);
-    const struct FC_NAME(columns) last = FC_NAME(columns_of)(w, (w->columns - 1) / VL * VL, kw, s);
+    const ptrdiff_t last = (w->columns - 1) / VL * VL;
+    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(w, 0, kw, s), FC_NAME(columns_of)(w, last, kw, s) };
+    const int halves = kw == 2 && s == 2 && FC_NAME(halves)(w);
     for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
-        for (ptrdiff_t o = w->first; o < w->end; o++) {
-            const struct FC_NAME(rows) rows = FC_NAME(rows_of)(w, o);
-            const real *x = (const real *)w->x + plane * w->x_plane + rows.row * w->x_row;
-            real *y = (real *)w->y + plane * w->y_plane + o * w->y_row;
-            v_mask odd = v_none();
-            for (ptrdiff_t j = 0; j < w->columns; j += VL) {
-                v_t value, at;
-                v_mask nan;
-                struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
-                if (FC_NAME(within)(w, j, kw, s)) {
-                    nan = FC_NAME(max_columns)(w, x, &rows, &c, v_zero(), &value, &at, kw, s, 0, placed);
-                } else {
-                    const struct FC_NAME(columns) *edge = FC_NAME(edge_of)(w, j, &first, &last, &c, kw, s);
-                    nan = FC_NAME(max_columns)(w, x, &rows, edge, j ? v_zero() : v_load(left), &value, &at, kw, s, 1, placed);
-                }
-                odd = v_either(odd, nan);
-                if (j + VL <= w->columns) v_store(y + j, value);
-                else v_store_n(y + j, value, w->columns - j);
-                if (placed) v_store(place + j, at);
-            }
-            if (v_any(odd)) FC_NAME(max_row_with_nan)(w, x, &rows, y, placed ? place : NULL);
-            if (placed) FC_NAME(write_places)(w, plane, o, place);
+        const ptrdiff_t room = halves ? FC_NAME(room)(w, plane) : 0, start = plane * w->y_plane + w->first * w->y_row;
+        const real *x = (const real *)w->x + plane * w->x_plane + 2 * w->first * w->x_row;
+        real *y = (real *)w->y + start;
+        uint8_t *code = placed && halves ? w->code + start : NULL;
+        ptrdiff_t o = w->first;
+        for (; o < room; o++, x += 2 * w->x_row, y += w->columns, code += placed ? w->columns : 0)
+            if (v_any(FC_NAME(halve_max)(x, w->x_row, w->columns, y, code, placed))) FC_NAME(max_row)(w, edges, plane, o, kw, s, placed);
+        while (o < w->end) {
+            const real *rows = (const real *)w->x + plane * w->x_plane + (o - w->pad[0]) * w->x_row;
+            real *results = (real *)w->y + plane * w->y_plane + o * w->y_row;
+            if (!placed && FC_NAME(grouped)(w, o, kw, s) && FC_NAME(group_rows)(w, edges, rows, o, results, kw, 1))
+                o += FC_NAME(GROUP);
+            else
+                FC_NAME(max_row)(w, edges, plane, o++, kw, s, placed);
         }
     }
-}
-
-/* A sum becomes an average: by the divisor, or by the taps of its row and its column that count. */
-V_INLINE v_t FC_NAME(averaged)(const struct fc_planes *w, v_t sum, ptrdiff_t row, ptrdiff_t column)
-{
-    if (w->factor != 0) return v_mul(sum, v_set1((real)w->factor));
-    if (w->divisor != 0) return v_div(sum, v_set1((real)w->divisor));
-    return v_div(sum, v_mul(v_set1(((const real *)w->row_taps)[row]), v_load((const real *)w->column_taps + column)));
 }
 
 V_INLINE v_t FC_NAME(sum_columns)(const struct fc_planes *w, const real *x, ptrdiff_t rows, const struct FC_NAME(columns) *c,
                                   const int kw, const int s, const int clipped)
 {
     v_t sum = v_zero(), tap[3];
-    for (ptrdiff_t r = 0; r < rows; r++, x += w->x_row) {
+    UNROLL_4 for (ptrdiff_t r = 0; r < rows; r++, x += w->x_row) {
         (void)FC_NAME(row_taps)(x, c, v_zero(), tap, kw, s, clipped);
         v_t of_row = v_zero();
         UNROLL for (int t = 0; t < kw; t++) of_row = v_add(of_row, tap[t]);
         sum = v_add(sum, of_row);
     }
-    return sum;
+    return s == 1 ? sum : v_join(sum);
+}
+
+V_INLINE void FC_NAME(average_vector)(const struct fc_planes *w, const real *x, ptrdiff_t count, const struct FC_NAME(columns) *edges,
+                                      ptrdiff_t o, ptrdiff_t j, real *y, const int kw, const int s)
+{
+    struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
+    v_t sum;
+    if (FC_NAME(within)(w, j, kw, s)) sum = FC_NAME(sum_columns)(w, x, count, &c, kw, s, 0);
+    else sum = FC_NAME(sum_columns)(w, x, count, FC_NAME(edge_of)(w, j, edges, &c, kw, s), kw, s, 1);
+    sum = FC_NAME(averaged)(w, sum, o, j);
+    if (j + VL <= w->columns) v_store(y + j, sum);
+    else v_store_n(y + j, sum, w->columns - j);
 }
 
 V_INLINE void FC_NAME(average_planes)(const struct fc_planes *w, const int kw, const int s)
 {
-    const struct FC_NAME(columns) first = FC_NAME(columns_of)(w, 0, kw, s);
-    const struct FC_NAME(columns) last = FC_NAME(columns_of)(w, (w->columns - 1) / VL * VL, kw, s);
+    const ptrdiff_t last = (w->columns - 1) / VL * VL;
+    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(w, 0, kw, s), FC_NAME(columns_of)(w, last, kw, s) };
+    const int halves = kw == 2 && s == 2 && FC_NAME(halves)(w);
     for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
-        for (ptrdiff_t o = w->first; o < w->end; o++) {
+        const ptrdiff_t room = halves ? FC_NAME(room)(w, plane) : 0;
+        const real *of_plane = (const real *)w->x + plane * w->x_plane;
+        real *y = (real *)w->y + plane * w->y_plane + w->first * w->y_row;
+        ptrdiff_t o = w->first;
+        for (; o < room; o++, y += w->y_row) FC_NAME(halve_average)(w, of_plane + 2 * o * w->x_row, w->x_row, o, y);
+        for (; o < w->end; o++, y += w->y_row) {
             const struct FC_NAME(rows) rows = FC_NAME(rows_of)(w, o);
-            const real *x = (const real *)w->x + plane * w->x_plane + rows.row * w->x_row;
-            real *y = (real *)w->y + plane * w->y_plane + o * w->y_row;
-            for (ptrdiff_t j = 0; j < w->columns; j += VL) {
-                v_t sum;
-                struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
-                if (FC_NAME(within)(w, j, kw, s)) sum = FC_NAME(sum_columns)(w, x, rows.count, &c, kw, s, 0);
-                else sum = FC_NAME(sum_columns)(w, x, rows.count, FC_NAME(edge_of)(w, j, &first, &last, &c, kw, s), kw, s, 1);
-                sum = FC_NAME(averaged)(w, sum, o, j);
-                if (j + VL <= w->columns) v_store(y + j, sum);
-                else v_store_n(y + j, sum, w->columns - j);
+            const real *x = of_plane + rows.row * w->x_row;
+            if (FC_NAME(grouped)(w, o, kw, s)) {
+                FC_NAME(group_rows)(w, edges, x, o, y, kw, 0);
+                o += FC_NAME(GROUP) - 1;
+                y += (FC_NAME(GROUP) - 1) * w->y_row;
+                continue;
             }
+            if (rows.count == kw)
+                for (ptrdiff_t j = 0; j < w->columns; j += VL) FC_NAME(average_vector)(w, x, kw, edges, o, j, y, kw, s);
+            else
+                for (ptrdiff_t j = 0; j < w->columns; j += VL) FC_NAME(average_vector)(w, x, rows.count, edges, o, j, y, kw, s);
         }
     }
 }
@@ -241,121 +330,6 @@ static void FC_NAME(planes_average)(const struct fc_planes *w)
     const int wide = w->kernel[1] == 3;
     if (w->stride[1] == 1) wide ? FC_NAME(average_planes)(w, 3, 1) : FC_NAME(average_planes)(w, 2, 1);
     else wide ? FC_NAME(average_planes)(w, 3, 2) : FC_NAME(average_planes)(w, 2, 2);
-}
-
-/* ---- Backward -----------------------------------------------------------------------------------------------------
- * Rows of dy are needed by up to three rows of dx. They wait in a ring of four, as shares of their windows or with the
- * codes of their maxima, with zeros (codes of no tap) on both sides: the windows that miss a column. */
-
-enum { FC_NAME(RING) = 4, FC_NAME(BESIDE) = 5 * VL + 8 };    /* elements beside a row: VL before it, the others after */
-
-struct FC_NAME(ring) {
-    real *share[FC_NAME(RING)], *code[FC_NAME(RING)];
-};
-
-V_INLINE struct FC_NAME(ring) FC_NAME(ring_of)(const struct fc_planes *w)
-{
-    struct FC_NAME(ring) ring;
-    const ptrdiff_t length = w->columns + FC_NAME(BESIDE);
-    real *memory = w->scratch;
-    for (int i = 0; i < FC_NAME(RING); i++) {
-        ring.share[i] = memory + i * length + VL;
-        ring.code[i] = memory + (FC_NAME(RING) + i) * length + VL;
-    }
-    for (ptrdiff_t i = 0; i < FC_NAME(RING) * length; i++) memory[i] = 0;
-    if (w->code)
-        for (ptrdiff_t i = 0; i < FC_NAME(RING) * length; i++) memory[FC_NAME(RING) * length + i] = -1;
-    return ring;
-}
-
-V_INLINE void FC_NAME(bring_row)(const struct fc_planes *w, const struct FC_NAME(ring) *ring, ptrdiff_t plane, ptrdiff_t o, const int coded)
-{
-    const real *restrict y = (const real *)w->y + plane * w->y_plane + o * w->y_row;
-    real *restrict share = ring->share[o % FC_NAME(RING)];
-    for (ptrdiff_t j = 0; j < w->columns; j += VL) {
-        const ptrdiff_t left = w->columns - j;
-        const v_t value = left < VL ? v_load_n(y + j, left) : v_load(y + j), part = coded ? value : FC_NAME(averaged)(w, value, o, j);
-        if (left < VL) v_store_n(share + j, part, left);
-        else v_store(share + j, part);
-    }
-    if (!coded) return;
-    const uint8_t *restrict code = w->code + plane * w->index_plane + o * w->index_row;
-    real *restrict to = ring->code[o % FC_NAME(RING)];
-    for (ptrdiff_t j = 0; j < w->columns; j++) to[j] = (real)(int32_t)code[j];
-}
-
-/* dy of VL windows from `j` on, or, of those whose maximum had the code, and otherwise 0. */
-V_INLINE v_t FC_NAME(pick)(const struct FC_NAME(ring) *ring, ptrdiff_t o, ptrdiff_t j, v_t code, const int coded)
-{
-    const v_t share = v_load(ring->share[o % FC_NAME(RING)] + j);
-    return coded ? v_select(v_equal(v_load(ring->code[o % FC_NAME(RING)] + j), code), share, v_zero()) : share;
-}
-
-/* Adds what row o gives to VL columns of dx: column c is tap t of window (c + pad - t) / s. `phase` is (c + pad) % s of
- * all of them, j = (c + pad) / s of the first; windows in their order. */
-V_INLINE v_t FC_NAME(add_row)(const struct FC_NAME(ring) *ring, ptrdiff_t o, ptrdiff_t j, const v_t *code, v_t sum, const int phase,
-                              const int kw, const int s, const int coded)
-{
-    v_t of_row = coded ? sum : v_zero();
-    UNROLL for (int t = kw - 1; t >= 0; t--)
-        if (t % s == phase) of_row = v_add(of_row, FC_NAME(pick)(ring, o, j - t / s, code[t], coded));
-    return coded ? of_row : v_add(sum, of_row);
-}
-
-V_INLINE void FC_NAME(spread_row)(const struct fc_planes *w, const struct FC_NAME(ring) *ring, ptrdiff_t h, ptrdiff_t from, ptrdiff_t to,
-                                  real *x, const int kw, const int s, const int coded)
-{
-    const ptrdiff_t pad = w->pad[1], width = w->width;
-    for (ptrdiff_t i = 0; i < width; i += s * VL) {
-        v_t sum[2] = { v_zero(), v_zero() };    /* of columns i, i + s, ... and of i + 1, i + 1 + s, ... */
-        for (ptrdiff_t o = from; o < to; o++) {
-            const ptrdiff_t first = (h + w->pad[0] - o * w->stride[0]) * kw;
-            v_t code[3];
-            UNROLL for (int t = 0; t < kw; t++) code[t] = v_set1((real)(first + t));
-            if (s == 1) {
-                sum[0] = FC_NAME(add_row)(ring, o, i + pad, code, sum[0], 0, kw, s, coded);
-            } else if (pad == 0) {
-                sum[0] = FC_NAME(add_row)(ring, o, i / 2, code, sum[0], 0, kw, s, coded);
-                sum[1] = FC_NAME(add_row)(ring, o, i / 2, code, sum[1], 1, kw, s, coded);
-            } else {
-                sum[0] = FC_NAME(add_row)(ring, o, i / 2, code, sum[0], 1, kw, s, coded);
-                sum[1] = FC_NAME(add_row)(ring, o, i / 2 + 1, code, sum[1], 0, kw, s, coded);
-            }
-        }
-        const v_t half[2] = { s == 1 ? sum[0] : v_zip_lo(sum[0], sum[1]), v_zip_hi(sum[0], sum[1]) };
-        UNROLL for (int v = 0; v < s; v++) {
-            const ptrdiff_t left = width - i - v * VL;
-            if (left >= VL) v_store(x + i + v * VL, half[v]);
-            else if (left > 0) v_store_n(x + i + v * VL, half[v], left);
-        }
-    }
-}
-
-V_INLINE void FC_NAME(spread_planes)(const struct fc_planes *w, const int kw, const int s, const int coded)
-{
-    const struct FC_NAME(ring) ring = FC_NAME(ring_of)(w);
-    for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
-        ptrdiff_t brought = 0;
-        for (ptrdiff_t h = w->first; h < w->end; h++) {
-            const ptrdiff_t at = h + w->pad[0], low = at - w->kernel[0] + w->stride[0];
-            const ptrdiff_t from = low < 0 ? 0 : low / w->stride[0], last = at / w->stride[0] + 1, to = last < w->rows ? last : w->rows;
-            if (brought < from) brought = from;
-            for (; brought < to; brought++) FC_NAME(bring_row)(w, &ring, plane, brought, coded);
-            FC_NAME(spread_row)(w, &ring, h, from, to, (real *)w->x + plane * w->x_plane + h * w->x_row, kw, s, coded);
-        }
-    }
-}
-
-static void FC_NAME(planes_spread)(const struct fc_planes *w)
-{
-    const int wide = w->kernel[1] == 3, coded = w->code != NULL;
-    if (w->stride[1] == 1) {
-        if (coded) wide ? FC_NAME(spread_planes)(w, 3, 1, 1) : FC_NAME(spread_planes)(w, 2, 1, 1);
-        else wide ? FC_NAME(spread_planes)(w, 3, 1, 0) : FC_NAME(spread_planes)(w, 2, 1, 0);
-    } else {
-        if (coded) wide ? FC_NAME(spread_planes)(w, 3, 2, 1) : FC_NAME(spread_planes)(w, 2, 2, 1);
-        else wide ? FC_NAME(spread_planes)(w, 3, 2, 0) : FC_NAME(spread_planes)(w, 2, 2, 0);
-    }
 }
 
 /* ---- Windows that are the whole plane ------------------------------------------------------------------------------
@@ -386,16 +360,5 @@ static void FC_NAME(planes_total)(const struct fc_planes *w)
         real total[VL], *y = (real *)w->y + plane * w->y_plane;
         v_store(total, FC_NAME(averaged)(w, FC_NAME(fold)(sum), 0, 0));
         for (ptrdiff_t i = 0; i < planes; i++) y[i * w->y_plane] = total[i];
-    }
-}
-
-static void FC_NAME(planes_fill)(const struct fc_planes *w)
-{
-    const ptrdiff_t whole = w->width / VL * VL, rest = w->width - whole;
-    for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
-        const v_t dy = v_set1(((const real *)w->y)[plane * w->y_plane]), share = v_add(v_zero(), FC_NAME(averaged)(w, dy, 0, 0));
-        real *x = (real *)w->x + plane * w->x_plane;
-        for (ptrdiff_t p = 0; p < whole; p += VL) v_store(x + p, share);
-        if (rest) v_store_n(x + whole, share, rest);
     }
 }

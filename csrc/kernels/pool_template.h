@@ -218,8 +218,8 @@ V_INLINE v_t FC_NAME(spread_pixel)(const struct fc_spread *s, ptrdiff_t i, ptrdi
         const real *y = (const real *)s->y + o * s->y_row + lane;
         const uint8_t *code = s->code + o * s->code_row + lane;
         for (ptrdiff_t j = from; j <= last; j++) {
-            const v_mask here = v_equal(v_load_bytes(code + j * s->code_pixel), v_set1((real)(row_code - j * s->stride[1])));
-            sum = v_add(sum, v_select(here, v_load(y + j * s->y_pixel), v_zero()));
+            const v_mask here = v_bytes_are(v_load_bytes(code + j * s->code_pixel), (uint8_t)(row_code - j * s->stride[1]));
+            sum = v_add_if(here, sum, v_load(y + j * s->y_pixel));
         }
     }
     return sum;

@@ -6,8 +6,10 @@
 #include "kernels/weights_template.h"
 #include "kernels/winograd_template.h"
 #include "kernels/depthwise_template.h"
+#include "kernels/halves_template.h"
 #include "kernels/planes_template.h"
 #include "kernels/planar_template.h"
+#include "kernels/spread_template.h"
 #include "kernels/pool_template.h"
 #include "kernels/act_template.h"
 #include "kernels/norm_template.h"
@@ -62,8 +64,8 @@ static const struct fc_kernels FC_NAME(table) = {
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
               .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
               .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
-              .planes = { FC_NAME(planes_max), FC_NAME(planes_average), FC_NAME(planes_spread), FC_NAME(planes_total),
-                          FC_NAME(planes_fill) } },
+              .planes = { FC_NAME(planes_max), FC_NAME(planes_average), FC_NAME(planes_spread), FC_NAME(planes_expand),
+                          FC_NAME(planes_total), FC_NAME(planes_fill) } },
     .sgd = FC_NAME(sgd),
     .adam = FC_NAME(adam),
     .act = FC_NAME(act),

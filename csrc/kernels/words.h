@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 
 #include <math.h>
+#include <string.h>
 
 #define FC_PASTE_(name, bits) name##_##bits
 #define FC_PASTE(name, bits) FC_PASTE_(name, bits)
@@ -45,12 +46,16 @@
 #define v_load_if FC_NAME(v_load_if)
 #define v_even FC_NAME(v_even)
 #define v_odd FC_NAME(v_odd)
-#define v_equal FC_NAME(v_equal)
+#define v_join FC_NAME(v_join)
 #define v_unordered FC_NAME(v_unordered)
 #define v_none FC_NAME(v_none)
 #define v_either FC_NAME(v_either)
 #define v_any FC_NAME(v_any)
+#define v_bytes FC_NAME(v_bytes)
 #define v_load_bytes FC_NAME(v_load_bytes)
+#define v_bytes_are FC_NAME(v_bytes_are)
+#define v_add_if FC_NAME(v_add_if)
+#define v_store_bytes_n FC_NAME(v_store_bytes_n)
 
 /* Vectors of doubles, for sums that are more accurate than their terms; v_wide has WL lanes. */
 #define v_wide FC_NAME(v_wide)

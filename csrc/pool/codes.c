@@ -96,8 +96,9 @@ static void scatter_chunk(const struct job *j, const struct chunk *c, int64_t *p
         const uint8_t *code = (const uint8_t *)fc_element(codes, 1, c->image, c->channel + i, c->at[0], c->at[1], c->at[2]);
         for (int64_t w = 0; w < c->count; w++) positions[w] = position_of(j->p, c->at, c->at[2] + w, code[w * codes->space[2]]);
         const struct fc_scatter s = {
-            .x = fc_element(x, j->size, c->image, c->channel + i, 0, 0, 0), .x_channel = 0, .x_space = { x->space[0], x->space[1], x->space[2] },
-            .height = j->p->in[1], .width = j->p->in[2], .y = fc_element(y, j->size, c->image, c->channel + i, c->at[0], c->at[1], c->at[2]),
+            .x = fc_element(x, j->size, c->image, c->channel + i, 0, 0, 0), .x_space = { x->space[0], x->space[1], x->space[2] },
+            .y = fc_element(y, j->size, c->image, c->channel + i, c->at[0], c->at[1], c->at[2]),
+            .height = j->p->in[1], .width = j->p->in[2],
             .y_pixel = y->space[2], .position = positions, .position_pixel = 1, .channels = 1, .count = c->count };
         j->k->pool.scatter(&s);
     }

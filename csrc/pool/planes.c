@@ -8,6 +8,7 @@
 
 enum {
     MOST_COLUMNS = 1 << 15, MOST_ROWS = 1 << 16,    /* of the output: they bound the scratch memory */
+    MOST_KERNEL = 64,          /* of windows whose averages' gradient is spread */
     MOST_PLACES = 1 << 24,     /* places in a window are floats; see planes_template.h */
     TASK_BYTES = 256 << 10,    /* of x that one task takes, more or less */
     MOST_TOTAL = 1024          /* elements of a plane that is summed up without cutting it into blocks */
@@ -28,24 +29,39 @@ static int small_windows(const fc_pool *p)
            p->out[2] <= MOST_COLUMNS && 3 * p->in[2] < MOST_PLACES;
 }
 
-static int adjacent_columns(const fc_tensor *t) { return !t->data || t->space[2] == 1; }
-static int gapless(const fc_tensor *t, const int64_t *space) { return t->space[2] == 1 && (space[1] == 1 || t->space[1] == space[2]); }
+/* Averages whose gradient the kernels can spread: few windows meet anywhere. */
+static int spreads(const fc_pool *p)
+{
+    for (int a = 1; a < FC_AXES; a++)
+        if (p->dilation[a] > 1 || p->kernel[a] > FC_PLANES_RING * p->stride[a] || p->kernel[a] > MOST_KERNEL) return 0;
+    return p->kind == FC_AVG_POOL && p->in[0] == 1 && p->kernel[0] == 1 && p->out[1] <= MOST_ROWS && p->in[2] <= MOST_COLUMNS &&
+           p->out[2] <= MOST_COLUMNS;
+}
 
-static int suits(const fc_pool *p, const fc_pool_data *d)
+static int adjacent_columns(const fc_tensor *t) { return !t->data || t->space[2] == 1; }
+static int gapless(const fc_tensor *t, const int64_t *space)
+{
+    return t->space[2] == 1 && (space[1] == 1 || t->space[1] == space[2]);
+}
+
+static int suits(const fc_pool *p, const fc_pool_data *d, int backward)
 {
     if (fc_pool_is_total(p)) return gapless(&d->x, p->in);
-    return small_windows(p) && adjacent_columns(&d->x) && adjacent_columns(&d->y) && adjacent_columns(&d->indices) &&
+    return (small_windows(p) || (backward && spreads(p))) && adjacent_columns(&d->x) && adjacent_columns(&d->y) && adjacent_columns(&d->indices) &&
            adjacent_columns(&d->codes);
 }
 
 /* ---- Scratch memory: the taps that count in each row and column, and what the kernel needs ------------------------*/
 
-static size_t taps_bytes(const fc_pool *p) { return fc_align((size_t)(p->out[1] + p->out[2] + FC_BLOCK) * fc_sizeof(p->dtype)); }
+static size_t taps_bytes(const fc_pool *p)
+{
+    return fc_align((size_t)(p->out[1] + p->out[2] + FC_BLOCK) * fc_sizeof(p->dtype));
+}
 
 size_t fc_planes_workspace(const fc_pool *p)
 {
-    if (!small_windows(p)) return 0;
-    return taps_bytes(p) + fc_align((size_t)FC_PLANES_SCRATCH(p->out[2]) * fc_sizeof(p->dtype));
+    if (!small_windows(p) && !spreads(p)) return 0;
+    return taps_bytes(p) + fc_align((size_t)FC_PLANES_SCRATCH(fc_min(p->in[2], MOST_COLUMNS), p->out[2], p->kernel[2]) * fc_sizeof(p->dtype));
 }
 
 static void write_taps(const fc_pool *p, int axis, char *to)
@@ -108,7 +124,11 @@ static void planes_task(void *data, int64_t task, int worker)
     w.x = plane_at(&d->x, j->size, image, plane);
     w.y = plane_at(&d->y, j->size, image, plane);
     if (d->indices.data) w.position = plane_at(&d->indices, sizeof *w.position, image, plane);
-    if (d->codes.data) w.code = plane_at(&d->codes, 1, image, plane);
+    if (d->codes.data) {
+        w.code = plane_at(&d->codes, 1, image, plane);
+        w.code_first = w.code;
+        w.code_end = w.code + (w.planes - 1) * w.index_plane + (w.rows - 1) * w.index_row + w.columns;
+    }
     w.scratch = j->scratch + (size_t)worker * j->bytes;
     j->run(&w);
 }
@@ -131,14 +151,14 @@ static void (*kernel_of(const fc_pool_plan *plan, int backward))(const struct fc
 {
     const struct fc_kernels *k = plan->kernels;
     if (fc_pool_is_total(&plan->problem)) return backward ? k->pool.planes.fill : k->pool.planes.total;
-    if (backward) return k->pool.planes.spread;
+    if (backward) return small_windows(&plan->problem) ? k->pool.planes.spread : k->pool.planes.expand;
     return plan->problem.kind == FC_MAX_POOL ? k->pool.planes.max : k->pool.planes.average;
 }
 
 int fc_planes_run(const fc_pool_plan *plan, const fc_pool_data *d, int backward, fc_status *status)
 {
     const fc_pool *p = &plan->problem;
-    if (!suits(p, d)) return 0;
+    if (!suits(p, d, backward)) return 0;
     const fc_tensor *index = d->codes.data ? &d->codes : &d->indices;
     struct job j = { .run = kernel_of(plan, backward), .size = fc_sizeof(p->dtype), .bytes = plan->workspace, .data = d,
                      .result_rows = backward ? p->in[1] : p->out[1], .scratch = (char *)d->workspace + taps_bytes(p) };

@@ -26,8 +26,9 @@ fc_status fc_pool_plan_init(fc_pool_plan *plan, const fc_pool *problem)
 {
     const size_t forward = fc_pool_workspace(problem, 0);
     const size_t backward = problem->kind == FC_AVG_POOL ? fc_pool_workspace(problem, 1) : 0;
+    const size_t memory[] = { forward, backward, fc_planes_workspace(problem), fc_codes_workspace(problem) };
     *plan = (fc_pool_plan){ .problem = *problem, .kernels = fc_kernels_active(problem->dtype),
-                            .workspace = largest((const size_t[]){ forward, backward, fc_planes_workspace(problem), fc_codes_workspace(problem) }),
+                            .workspace = largest(memory),
                             .seconds = (double)problem->batch * image_seconds(problem) };
     return FC_OK;
 }

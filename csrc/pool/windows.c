@@ -114,7 +114,7 @@ int64_t fc_axis_segments(const struct fc_axis *a, int64_t start, int64_t count, 
     int64_t n = 0;
     for (int64_t i = start; i < end;) {
         const int64_t past = fc_min(end, a->interior[1] + 1);
-        if (i >= a->interior[0] && i < past && (double)a->period * (double)a->period <= (double)(past - i)) {
+        if (i >= a->interior[0] && i < past && 2 * a->period <= past - i) {
             for (int64_t phase = i; phase < i + a->period; phase++)
                 to[n++] = (struct fc_segment){ phase, fc_ceil_div(past - phase, a->period), a->period, a->advance,
                                                fc_axis_window(a, phase) };
