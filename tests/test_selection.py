@@ -52,8 +52,8 @@ def call(row, pass_, plan, arrays):
         packed, y = plan.pack(weight), np.empty_like(grad)
         return lambda: plan.forward(x, packed, None, y, False)
     if pass_ == "backward_data":
-        dx = np.empty_like(x)
-        return lambda: plan.backward_data(grad, weight, dx, False)
+        packed, dx = plan.pack(weight), np.empty_like(x)
+        return lambda: plan.backward_data(grad, packed, dx, False)
     dw = np.empty_like(weight)
     return lambda: plan.backward_weights(grad, x, dw, False)
 

@@ -247,18 +247,15 @@ static double move_cycles(const struct fc_corr *c, double depths, double lanes)
     return 0.5 * ((double)fc_volume(c->from_size) * depths + (double)fc_volume(c->to_size) * lanes);
 }
 
-/* In backward-data U is made anew for each batch, of five images perhaps; a very large one goes to memory. */
-static double pack_cycles(double bytes) { return bytes / (bytes > 16 << 20 ? 2.5 : 5) / 5; }
-
 /* Matrix products at 85 % of the peak or, where U exceeds the cache, at the speed it streams in; plus the transforms. */
-static double forward_cycles(const struct fc_corr *c, int m, double tiles, double weights, int fresh_weights)
+static double forward_cycles(const struct fc_corr *c, int m, double tiles, double weights)
 {
     const double depths = (double)fc_round_up(c->depths, FC_BLOCK), lanes = (double)fc_round_up(c->lanes, c->k->vector);
     const double product = tiles * weights / (2 * c->k->vector * 0.85), bytes = weights * (double)c->size;
     const int resident = bytes < (double)fc_cache_sizes().l2;
     const double stream = resident ? 0 : bytes / 8 * (double)fc_max(1, (int64_t)tiles / FEW_TILES);
     const double transforms = tiles * (depths * input_cycles(m) + lanes * output_cycles(m)) / c->k->vector * 16;
-    return (product > stream ? product : stream) + transforms + move_cycles(c, depths, lanes) + (fresh_weights ? pack_cycles(bytes) : 0);
+    return (product > stream ? product : stream) + transforms + move_cycles(c, depths, lanes);
 }
 
 /* Products at 75 %, transforms once for each 64 channels of the other side, and for each batch dU and its way back. */
@@ -279,7 +276,7 @@ static double cycles(const fc_conv_plan *plan)
     const double tiles = (double)(fc_ceil_div(c.to_size[1], m) * fc_ceil_div(c.to_size[2], m) * c.to_size[0]);
     const double weights = (double)((m + 2) * (m + 2) * fc_round_up(c.depths, FC_BLOCK) * fc_round_up(c.lanes, c.k->vector));
     return plan->pass == FC_BACKWARD_WEIGHTS ? gradient_cycles(&c, m, tiles, weights)
-                                             : forward_cycles(&c, m, tiles, weights, plan->pass == FC_BACKWARD_DATA);
+                                             : forward_cycles(&c, m, tiles, weights);
 }
 
 static const struct fc_packer packer_2 = { steps_2, pack_panel_2 }, packer_4 = { steps_4, pack_panel_4 };
