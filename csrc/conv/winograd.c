@@ -239,26 +239,33 @@ static const char *refuses(const fc_conv_plan *plan)
     return NULL;
 }
 
+/* Of the transforms, for each tile and channel, and of moving the pixels. */
+static double input_cycles(int m) { return m == 2 ? 3 : 8; }
+static double output_cycles(int m) { return m == 2 ? 2.5 : 7; }
+static double move_cycles(const struct fc_corr *c, double depths, double lanes)
+{
+    return 0.5 * ((double)fc_volume(c->from_size) * depths + (double)fc_volume(c->to_size) * lanes);
+}
+
 /* Matrix products at 85 % of the peak or, where U exceeds the cache, at the speed it streams in; plus the transforms. */
 static double forward_cycles(const struct fc_corr *c, int m, double tiles, double weights)
 {
     const double depths = (double)fc_round_up(c->depths, FC_BLOCK), lanes = (double)fc_round_up(c->lanes, c->k->vector);
-    const double product = tiles * weights / (2 * c->k->vector * 0.85);
-    const int resident = weights * (double)c->size < (double)fc_cache_sizes().l2;
-    const double stream = resident ? 0 : weights * (double)c->size / 6 * (double)fc_max(1, (int64_t)tiles / FEW_TILES);
-    const double transforms = tiles * (depths * (m == 2 ? 4.5 : 9) + lanes * (m == 2 ? 3 : 7)) / c->k->vector * 16;
-    const double moves = 1.5 * ((double)fc_volume(c->from_size) * depths + (double)fc_volume(c->to_size) * lanes);
-    return (product > stream ? product : stream) + transforms + moves;
+    const double product = tiles * weights / (2 * c->k->vector * 0.85), bytes = weights * (double)c->size;
+    const int resident = bytes < (double)fc_cache_sizes().l2;
+    const double stream = resident ? 0 : bytes / 8 * (double)fc_max(1, (int64_t)tiles / FEW_TILES);
+    const double transforms = tiles * (depths * input_cycles(m) + lanes * output_cycles(m)) / c->k->vector * 16;
+    return (product > stream ? product : stream) + transforms + move_cycles(c, depths, lanes);
 }
 
-/* Products at 60 %, transforms once for each 64 channels of the other side, and for each batch the sums of dU. */
+/* Products at 75 %, transforms once for each 64 channels of the other side, and for each batch dU and its way back. */
 static double gradient_cycles(const struct fc_corr *c, int m, double tiles, double weights)
 {
     const double depths = (double)fc_round_up(c->depths, FC_BLOCK), lanes = (double)fc_round_up(c->lanes, c->k->vector);
     const double for_depths = depths * (double)fc_ceil_div(c->lanes, 64), for_lanes = lanes * (double)fc_ceil_div(c->depths, 64);
-    const double transforms = tiles * (for_depths * (m == 2 ? 4.5 : 9) + for_lanes * (m == 2 ? 3 : 7)) / c->k->vector * 16;
-    const double moves = 1.5 * ((double)fc_volume(c->from_size) * for_depths + (double)fc_volume(c->to_size) * for_lanes);
-    return tiles * weights / (2 * c->k->vector * 0.6) + transforms + moves + 1.6 * weights / (double)c->batch * 16 / c->k->vector;
+    const double transforms = tiles * (for_depths * input_cycles(m) + for_lanes * output_cycles(m)) / c->k->vector * 16;
+    const double product = tiles * weights / (2 * c->k->vector * 0.75);
+    return product + transforms + move_cycles(c, for_depths, for_lanes) + 0.45 * weights / (double)c->batch * 16 / c->k->vector;
 }
 
 static double cycles(const fc_conv_plan *plan)
@@ -268,7 +275,8 @@ static double cycles(const fc_conv_plan *plan)
     if (!fc_phase(plan, NULL, 0, &c)) return 0;
     const double tiles = (double)(fc_ceil_div(c.to_size[1], m) * fc_ceil_div(c.to_size[2], m) * c.to_size[0]);
     const double weights = (double)((m + 2) * (m + 2) * fc_round_up(c.depths, FC_BLOCK) * fc_round_up(c.lanes, c.k->vector));
-    return plan->pass == FC_BACKWARD_WEIGHTS ? gradient_cycles(&c, m, tiles, weights) : forward_cycles(&c, m, tiles, weights);
+    return plan->pass == FC_BACKWARD_WEIGHTS ? gradient_cycles(&c, m, tiles, weights)
+                                             : forward_cycles(&c, m, tiles, weights);
 }
 
 static const struct fc_packer packer_2 = { steps_2, pack_panel_2 }, packer_4 = { steps_4, pack_panel_4 };

@@ -27,7 +27,7 @@
 #define F_0 (1.0 / PQ)                           /* 1 / f(0) */
 #define F_P (1.0 / (2 * P2 * (P2 - Q2)))         /* 1 / f(+-p) */
 #define F_Q (1.0 / (2 * Q2 * (Q2 - P2)))         /* 1 / f(+-q) */
-enum fc_transform { FROM_ELEMENTS, GRADIENT, WEIGHTS, WEIGHTS_BACK };
+enum fc_transform { WEIGHTS, WEIGHTS_BACK };
 #endif
 
 #define K(x) v_set1((real)(x))
@@ -49,19 +49,45 @@ V_INLINE void FC_NAME(input_pair)(const int m, const int pair, const v_t d[], v_
     }
 }
 
-/* The other 1-D transforms of F(2, 3): A', A, G, G'. */
+/* The same for A', two rows of outputs: those that need the sums, or the differences, of what belongs to +- one point. */
+V_INLINE void FC_NAME(output_pair)(const int m, const int pair, const v_t d[], v_t o[2])
+{
+    if (m == 2) {
+        o[0] = v_add(d[0], v_add(d[1], d[2]));
+        o[1] = v_add(v_sub(d[1], d[2]), d[3]);
+    } else if (pair == 0) {
+        const v_t sum_p = v_add(d[1], d[2]), sum_q = v_add(d[3], d[4]);
+        o[0] = v_add(d[0], v_add(sum_p, sum_q));
+        o[1] = v_fma(K(Q2), sum_q, v_mul(K(P2), sum_p));
+    } else {
+        const v_t difference_p = v_sub(d[1], d[2]), difference_q = v_sub(d[3], d[4]);
+        o[0] = v_fma(K(Q1), difference_q, v_mul(K(P1), difference_p));
+        o[1] = v_fma(K(Q3), difference_q, v_fma(K(P3), difference_p, d[5]));
+    }
+}
+
+/* And for A, with the pairs of B'. */
+V_INLINE void FC_NAME(gradient_pair)(const int m, const int pair, const v_t d[], v_t o[2])
+{
+    if (pair == 0) {
+        o[0] = d[0];
+        o[1] = d[m - 1];
+    } else if (m == 2) {
+        o[0] = v_add(d[0], d[1]);
+        o[1] = v_sub(d[0], d[1]);
+    } else {
+        const v_t point = K(pair == 1 ? P1 : Q1), square = K(pair == 1 ? P2 : Q2);
+        const v_t even = v_fma(square, d[2], d[0]), odd = v_fma(square, d[3], d[1]);
+        o[0] = v_fma(point, odd, even);
+        o[1] = v_fnma(point, odd, even);
+    }
+}
+
+/* The 1-D transforms of the weights of F(2, 3): G and G'. */
 V_INLINE void FC_NAME(line2)(enum fc_transform kind, const v_t d[], v_t o[])
 {
     const v_t half = K(0.5);
-    if (kind == FROM_ELEMENTS) {
-        o[0] = v_add(d[0], v_add(d[1], d[2]));
-        o[1] = v_add(v_sub(d[1], d[2]), d[3]);
-    } else if (kind == GRADIENT) {
-        o[0] = d[0];
-        o[1] = v_add(d[0], d[1]);
-        o[2] = v_sub(d[0], d[1]);
-        o[3] = d[1];
-    } else if (kind == WEIGHTS) {
+    if (kind == WEIGHTS) {
         const v_t even = v_mul(half, v_add(d[0], d[2])), odd = v_mul(half, d[1]);
         o[0] = v_sub(v_zero(), d[0]);
         o[1] = v_add(even, odd);
@@ -78,23 +104,7 @@ V_INLINE void FC_NAME(line2)(enum fc_transform kind, const v_t d[], v_t o[])
 /* Those of F(4, 3). */
 V_INLINE void FC_NAME(line4)(enum fc_transform kind, const v_t d[], v_t o[])
 {
-    if (kind == FROM_ELEMENTS) {
-        const v_t sum_p = v_add(d[1], d[2]), difference_p = v_sub(d[1], d[2]);
-        const v_t sum_q = v_add(d[3], d[4]), difference_q = v_sub(d[3], d[4]);
-        o[0] = v_add(d[0], v_add(sum_p, sum_q));
-        o[1] = v_fma(K(Q1), difference_q, v_mul(K(P1), difference_p));
-        o[2] = v_fma(K(Q2), sum_q, v_mul(K(P2), sum_p));
-        o[3] = v_fma(K(Q3), difference_q, v_fma(K(P3), difference_p, d[5]));
-    } else if (kind == GRADIENT) {
-        const v_t even_p = v_fma(K(P2), d[2], d[0]), odd_p = v_fma(K(P2), d[3], d[1]);
-        const v_t even_q = v_fma(K(Q2), d[2], d[0]), odd_q = v_fma(K(Q2), d[3], d[1]);
-        o[0] = d[0];
-        o[1] = v_fma(K(P1), odd_p, even_p);
-        o[2] = v_fnma(K(P1), odd_p, even_p);
-        o[3] = v_fma(K(Q1), odd_q, even_q);
-        o[4] = v_fnma(K(Q1), odd_q, even_q);
-        o[5] = d[3];
-    } else if (kind == WEIGHTS) {
+    if (kind == WEIGHTS) {
         const v_t even_p = v_mul(K(F_P), v_fma(K(P2), d[2], d[0])), odd_p = v_mul(K(F_P * P1), d[1]);
         const v_t even_q = v_mul(K(F_Q), v_fma(K(Q2), d[2], d[0])), odd_q = v_mul(K(F_Q * Q1), d[1]);
         o[0] = v_mul(K(F_0), d[0]);
@@ -109,33 +119,6 @@ V_INLINE void FC_NAME(line4)(enum fc_transform kind, const v_t d[], v_t o[])
         o[0] = v_fma(K(F_0), d[0], v_add(sum_p, sum_q));
         o[1] = v_fma(K(F_Q * Q1), v_sub(d[3], d[4]), difference_p);
         o[2] = v_add(d[5], v_fma(K(Q2), sum_q, v_mul(K(P2), sum_p)));
-    }
-}
-
-V_INLINE void FC_NAME(line)(const int m, enum fc_transform kind, const v_t d[], v_t o[])
-{
-    if (m == 2) FC_NAME(line2)(kind, d, o);
-    else FC_NAME(line4)(kind, d, o);
-}
-
-/* n_in x n_in vectors, of which `height` x `width` exist and the others are zero -> n_out x n_out in out[row][column]. */
-V_INLINE void FC_NAME(transform)(const int m, enum fc_transform kind, const int n_in, const int n_out, const real *from,
-                                 ptrdiff_t row, ptrdiff_t column, ptrdiff_t height, ptrdiff_t width, v_t out[][6])
-{
-    v_t half[6][6];
-    UNROLL for (int j = 0; j < n_in; j++) {
-        v_t d[6], o[6];
-        UNROLL for (int i = 0; i < n_in; i++) d[i] = i < height && j < width ? v_load(from + i * row + j * column) : v_zero();
-        FC_NAME(line)(m, kind, d, o);
-        UNROLL for (int i = 0; i < n_out; i++) half[i][j] = o[i];
-    }
-    UNROLL for (int i = 0; i < n_out; i++) FC_NAME(line)(m, kind, half[i], out[i]);
-}
-
-V_INLINE void FC_NAME(store_square)(v_t out[][6], const int n, real *to, ptrdiff_t row, ptrdiff_t column)
-{
-    UNROLL for (int i = 0; i < n; i++) {
-        UNROLL for (int j = 0; j < n; j++) v_store(to + i * row + j * column, out[i][j]);
     }
 }
 
@@ -187,18 +170,28 @@ V_INLINE void FC_NAME(winograd_input)(const struct fc_winograd *w, const int m)
     }
 }
 
-/* One tile; 0 * y is zero for the finite y alone: one sum of them, `doubt`, tells whether all are. */
-V_INLINE v_t FC_NAME(output_tile)(const struct fc_winograd *w, const int m, const real *from, real *to, v_t bias, ptrdiff_t height,
-                                  ptrdiff_t width, v_t doubt)
+/* Two rows of a tile's outputs. 0 * y is zero for the finite y alone: one sum of them, `doubt`, tells whether all are. */
+V_INLINE v_t FC_NAME(output_rows)(const struct fc_winograd *w, const int m, const int pair, const real *from, real *to, v_t bias,
+                                  ptrdiff_t height, ptrdiff_t width, v_t doubt)
 {
     const int a = m + 2;
-    v_t out[6][6];
-    FC_NAME(transform)(m, FROM_ELEMENTS, a, m, from, a * w->element, w->element, a, a, out);
-    UNROLL for (int i = 0; i < m; i++) {
-        UNROLL for (int j = 0; j < m; j++) {
-            const v_t y = v_add(out[i][j], bias);
-            doubt = v_fma(y, v_zero(), doubt);
-            if (i < height && j < width) v_store(to + i * w->row + j * FC_BLOCK, y);
+    v_t half[2][6], d[6], o[2];
+    UNROLL for (int j = 0; j < a; j++) {
+        const real *at = from + j * w->element;
+        UNROLL for (int i = 0; i < a; i++, at += a * w->element) d[i] = v_load(at);
+        FC_NAME(output_pair)(m, pair, d, o);
+        UNROLL for (int i = 0; i < 2; i++) half[i][j] = o[i];
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        const int row = pair + i * m / 2;
+        UNROLL for (int p = 0; p < m / 2; p++) {
+            FC_NAME(output_pair)(m, p, half[i], o);
+            UNROLL for (int j = 0; j < 2; j++) {
+                const v_t y = v_add(o[j], bias);
+                const int column = p + j * m / 2;
+                doubt = v_fma(y, v_zero(), doubt);
+                if (row < height && column < width) v_store(to + row * w->row + column * FC_BLOCK, y);
+            }
         }
     }
     return doubt;
@@ -211,21 +204,40 @@ V_INLINE int FC_NAME(winograd_output)(const struct fc_winograd *w, const void *b
         const v_t b = v_load((const real *)bias + lane);
         const real *from = (const real *)w->from + lane;
         real *to = (real *)w->to + lane;
-        ptrdiff_t t = 0;
-        if (w->height >= m)
-            for (; (t + 1) * m <= w->width && t < w->count; t++)
-                doubt = FC_NAME(output_tile)(w, m, from + t * FC_BLOCK, to + t * m * FC_BLOCK, b, m, m, doubt);
-        for (; t < w->count; t++)
-            doubt = FC_NAME(output_tile)(w, m, from + t * FC_BLOCK, to + t * m * FC_BLOCK, b, w->height, w->width - t * m, doubt);
+        const ptrdiff_t whole = w->height < m ? 0 : FC_NAME(smaller)(w->count, w->width / m);
+        UNROLL for (int pair = 0; pair < m / 2; pair++) {
+            ptrdiff_t t = 0;
+            for (; t < whole; t++)
+                doubt = FC_NAME(output_rows)(w, m, pair, from + t * FC_BLOCK, to + t * m * FC_BLOCK, b, m, m, doubt);
+            for (; t < w->count; t++)
+                doubt = FC_NAME(output_rows)(w, m, pair, from + t * FC_BLOCK, to + t * m * FC_BLOCK, b, w->height, w->width - t * m, doubt);
+        }
     }
     return v_finite(doubt);
 }
 
+/* One tile, two rows of elements at a time; pixels that do not exist count as zero. */
 V_INLINE void FC_NAME(gradient_tile)(const struct fc_winograd *w, const int m, const real *from, real *to, ptrdiff_t height, ptrdiff_t width)
 {
-    v_t out[6][6];
-    FC_NAME(transform)(m, GRADIENT, m, m + 2, from, w->row, FC_BLOCK, height, width, out);
-    FC_NAME(store_square)(out, m + 2, to, (m + 2) * w->element, w->element);
+    const int a = m + 2;
+    const ptrdiff_t element = w->element;
+    UNROLL for (int pair = 0; pair < a / 2; pair++) {
+        v_t half[2][6], d[6], o[6], both[2];
+        UNROLL for (int j = 0; j < m; j++) {
+            UNROLL for (int i = 0; i < m; i++) d[i] = i < height && j < width ? v_load(from + i * w->row + j * FC_BLOCK) : v_zero();
+            FC_NAME(gradient_pair)(m, pair, d, both);
+            UNROLL for (int i = 0; i < 2; i++) half[i][j] = both[i];
+        }
+        UNROLL for (int i = 0; i < 2; i++) {
+            UNROLL for (int p = 0; p < a / 2; p++) {
+                FC_NAME(gradient_pair)(m, p, half[i], both);
+                o[FC_NAME(pair_first)(p)] = both[0];
+                o[FC_NAME(pair_last)(m, p)] = both[1];
+            }
+            real *line = to + (i ? FC_NAME(pair_last)(m, pair) : FC_NAME(pair_first)(pair)) * a * element;
+            UNROLL for (int j = 0; j < a; j++, line += element) v_store(line, o[j]);
+        }
+    }
 }
 
 V_INLINE void FC_NAME(winograd_gradient)(const struct fc_winograd *w, const int m)
@@ -233,10 +245,9 @@ V_INLINE void FC_NAME(winograd_gradient)(const struct fc_winograd *w, const int 
     for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {
         const real *from = (const real *)w->from + lane;
         real *to = (real *)w->to + lane;
+        const ptrdiff_t whole = w->height < m ? 0 : FC_NAME(smaller)(w->count, w->width / m);
         ptrdiff_t t = 0;
-        if (w->height >= m)
-            for (; (t + 1) * m <= w->width && t < w->count; t++)
-                FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, m, m);
+        for (; t < whole; t++) FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, m, m);
         for (; t < w->count; t++) FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, w->height, w->width - t * m);
     }
 }
@@ -247,9 +258,16 @@ V_INLINE void FC_NAME(winograd_square)(const real *from, ptrdiff_t step, real *t
 {
     const int a = m + 2, n_in = kind == WEIGHTS ? 3 : a, n_out = kind == WEIGHTS ? a : 3;
     for (ptrdiff_t lane = 0; lane < lanes; lane += VL) {
-        v_t out[6][6];
-        FC_NAME(transform)(m, kind, n_in, n_out, from + lane, n_in * step, step, n_in, n_in, out);
-        FC_NAME(store_square)(out, n_out, to + lane, n_out * to_step, to_step);
+        v_t half[6][6], d[6], o[6];
+        UNROLL for (int j = 0; j < n_in; j++) {
+            UNROLL for (int i = 0; i < n_in; i++) d[i] = v_load(from + lane + (i * n_in + j) * step);
+            m == 2 ? FC_NAME(line2)(kind, d, o) : FC_NAME(line4)(kind, d, o);
+            UNROLL for (int i = 0; i < n_out; i++) half[i][j] = o[i];
+        }
+        UNROLL for (int i = 0; i < n_out; i++) {
+            m == 2 ? FC_NAME(line2)(kind, half[i], o) : FC_NAME(line4)(kind, half[i], o);
+            UNROLL for (int j = 0; j < n_out; j++) v_store(to + lane + (i * n_out + j) * to_step, o[j]);
+        }
     }
 }
 
