@@ -219,7 +219,7 @@ def test_evaluation_of_one_layer_returns_the_array_it_wrote():
 
 def test_weights_are_packed_once_per_version():
     fastconv.cache_clear()
-    layer = nn.Conv2d(16, 16, 3).eval()
+    layer = nn.Conv2d(16, 16, 3, algorithm="im2col").eval()
     x = np.ones((1, 16, 8, 8), np.float32)
     before = layer(x)
     first = fastconv.cache_info()
@@ -233,7 +233,7 @@ def test_weights_are_packed_once_per_version():
         assert not np.array_equal(before, after)
         before = after
     assert fastconv.cache_info().packed_weights == 1
-    np.testing.assert_array_equal(after, fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy()))
+    np.testing.assert_array_equal(after, fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy(), algorithm="im2col"))
 
 
 def test_a_training_step_packs_each_pass_once_and_replaces_what_is_stale():
