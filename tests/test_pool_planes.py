@@ -4,7 +4,18 @@ import itertools
 
 import numpy as np
 import pytest
-from test_pool_kernels import DTYPES, LAYOUTS, LEVELS, Pool, arrange, channels_first, run_backward, run_forward, same_bits, scatter
+from test_pool_kernels import (
+    DTYPES,
+    LAYOUTS,
+    LEVELS,
+    Pool,
+    arrange,
+    channels_first,
+    run_backward,
+    run_forward,
+    same_bits,
+    scatter,
+)
 
 from fastconv import _core
 
@@ -27,12 +38,13 @@ def small_windows(kind, dtype, rng):
             more |= {"count_include_pad": bool(rng.integers(2)), "divisor": int(rng.choice([0, 0, 3, -2]))}
         shape = (int(rng.integers(1, 3)), int(rng.choice([1, 5, 16, 35])), 1, *size)
         pad = (0, min(above, rows // 2), beside)
-        yield Pool(kind, shape, (1, rows, columns), (1, down, across), pad_lo=pad, pad_hi=(0, 0, pad[2]), dtype=dtype, **more)
+        window = (1, rows, columns), (1, down, across)
+        yield Pool(kind, shape, *window, pad_lo=pad, pad_hi=(0, 0, pad[2]), dtype=dtype, **more)
 
 
 def forward_codes(pool, x, layout):
     source, last = arrange(x, layout)
-    y, codes = arrange(np.full(pool.y_shape, 7, x.dtype), layout)[0], arrange(np.full(pool.y_shape, 7, np.uint8), layout)[0]
+    y, codes = (arrange(np.full(pool.y_shape, 7, t), layout)[0] for t in (x.dtype, np.uint8))
     pool.plan.forward(source, y, codes, last)
     return channels_first(y, last), channels_first(codes, last)
 
@@ -92,8 +104,11 @@ def test_averages_of_small_windows(level, dtype):
             assert same_bits(np.ascontiguousarray(run_backward(pool, dy, layout)), dx)
 
 
+SIZES = [(1, 1), (1, 40), (7, 7), (8, 8), (3, 5), (32, 32), (64, 16), (64, 17), (65, 2), (2, 65)]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 7), (8, 8), (3, 5), (32, 32), (64, 16), (64, 17), (65, 2), (2, 65)])
+@pytest.mark.parametrize("size", SIZES)
 def test_averages_of_whole_planes(level, dtype, size):
     rng = np.random.default_rng(2)
     for batch, channels, more in itertools.product((1, 3), (1, 16, 50), ({}, {"divisor": -3})):
