@@ -170,11 +170,11 @@ V_INLINE v_t FC_NAME(load_first)(const real *x, ptrdiff_t n) { return n >= VL ? 
 /* Elements 0, 2, 4, ... or 0, 4, 8, ... of the first n; zeros beyond. */
 V_INLINE v_t FC_NAME(every_second)(const real *x, ptrdiff_t n)
 {
-    return v_even(FC_NAME(load_first)(x, n), FC_NAME(load_first)(x + VL, n - VL));
+    return v_join(v_even(FC_NAME(load_first)(x, n), FC_NAME(load_first)(x + VL, n - VL)));
 }
 V_INLINE v_t FC_NAME(every_fourth)(const real *x, ptrdiff_t n)
 {
-    return v_even(FC_NAME(every_second)(x, n), FC_NAME(every_second)(x + 2 * VL, n - 2 * VL));
+    return v_join(v_even(FC_NAME(every_second)(x, n), FC_NAME(every_second)(x + 2 * VL, n - 2 * VL)));
 }
 
 /* `count` elements, `step` apart -> adjacent; may write up to VL - 1 elements more. */
