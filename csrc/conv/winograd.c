@@ -9,9 +9,10 @@
  * does the work of m*m*9 / (a*a) times as many direct multiply-adds (2.25 for m = 2, 4 for m = 4).
  *
  * Forward and backward-data. A task is a block of tiles, some rows of them, which may span images where the maps are
- * small, for some output channels. V of the whole block stays in scratch memory; M for a slice of the lanes at a time.
- * One element's matrices after the other: V[e] stays in the first-level cache while U[e] streams past, and all of U is
- * read once for each block. Packing, transforms and unpacking go 16 channels at a time, in the first-level cache too.
+ * small, for some output channels. V of the whole block stays in scratch memory, and M, for a slice of the lanes where
+ * they are very many. One element's matrices after the other: V[e] stays in the caches while U[e] streams past, each panel
+ * prefetched while the one before it is multiplied, and all of U is read once for each block. Packing, transforms and
+ * unpacking go 16 channels and a row of tiles at a time, in the first-level cache.
  * A tile with an output that is not finite is computed again directly: the transforms spread NaN and infinity over a
  * tile, and may overflow where the plain sum would not.
  *
@@ -82,7 +83,8 @@ static const char *panel_at(const struct fc_corr *c, int m, int64_t e, int64_t l
 }
 
 /* M[e] = V[e] U[e] for all elements, lanes [lane, lane + lanes), the first `count` tiles. */
-static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes, int64_t count, const ptrdiff_t *offset, const char *v, char *m)
+static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes, int64_t count, const ptrdiff_t *offset,
+                     const char *v, char *m)
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
@@ -127,7 +129,8 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
 }
 
 /* One segment of 16 lanes: M -> outputs -> the tensor. */
-static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane, const char *m_of_block, char *strip)
+static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane,
+                        const char *m_of_block, char *strip)
 {
     const struct fc_corr *c = job->c;
     const struct fc_tiling *b = &job->b;

@@ -25,11 +25,15 @@ static size_t gradient_bytes(const struct fc_corr *c, const struct fc_tiling *b,
  * once for each chunk of depth; the sums and one block of tiles take a level-2 cache. */
 static struct fc_chunk whole_chunk(const struct fc_corr *c)
 {
-    return (struct fc_chunk){ .depths = fc_min(fc_round_up(c->depths, FC_BLOCK), CHUNK_DEPTHS), .lanes = fc_min(fc_padded_lanes(c), CHUNK_LANES) };
+    return (struct fc_chunk){ .depths = fc_min(fc_round_up(c->depths, FC_BLOCK), CHUNK_DEPTHS),
+                              .lanes = fc_min(fc_padded_lanes(c), CHUNK_LANES) };
 }
 
 /* The part of it that is a task where threads share the work, and that direct.c computes where a sum is not finite. */
-static struct fc_chunk part_chunk(const struct fc_corr *c) { return fc_direct_chunk(c, CHUNK_DEPTHS, CHUNK_LANES, FC_WORKSPACE_LIMIT / 2); }
+static struct fc_chunk part_chunk(const struct fc_corr *c)
+{
+    return fc_direct_chunk(c, CHUNK_DEPTHS, CHUNK_LANES, FC_WORKSPACE_LIMIT / 2);
+}
 
 /* Depends on nothing but the plan: where a block ends is where a partial sum ends. */
 static struct fc_tiling gradient_block(const struct fc_corr *c, int m)
@@ -52,8 +56,8 @@ struct gradient_job {
 };
 
 /* As fc_transform_input, for dy and D. */
-static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_place *p, int64_t channel, int64_t channels,
-                               char *strip, char *d)
+static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *b, const struct fc_place *p, int64_t channel,
+                               int64_t channels, char *strip, char *d)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t blocks = fc_blocks(channels), tiles = fc_tiling_tiles(b);
@@ -78,7 +82,8 @@ static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *
 }
 
 /* dU += V' D for one block of tiles. Columns a last, narrower block does not have are left out row by row. */
-static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct fc_gradient *g, int64_t rows, int64_t columns, const char *v, const char *d)
+static void add_block(const struct fc_corr *c, const struct fc_tiling *b, struct fc_gradient *g, int64_t rows, int64_t columns,
+                      const char *v, const char *d)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t tiles = fc_tiling_tiles(b), depth_blocks = fc_blocks(g->depths);
@@ -184,6 +189,8 @@ static void gradient_task(void *data, int64_t task, int worker)
     finish(job, &g, depth, lane, memory);
 }
 
+static int64_t halved(int64_t x, int64_t part) { return fc_max(part, x / 2 / part * part); }
+
 /* Whole chunks for one thread; for several, as many as keep all of them busy, in parts of equal size. */
 static void choose_chunks(struct gradient_job *job, int threads)
 {
@@ -194,8 +201,8 @@ static void choose_chunks(struct gradient_job *job, int threads)
         job->depth_chunks = fc_ceil_div(c->depths, job->h.depths);
         job->lane_chunks = fc_ceil_div(c->lanes, job->h.lanes);
         if (threads == 1 || job->depth_chunks * job->lane_chunks >= 4 * threads) break;
-        if (job->h.lanes > job->part.lanes) job->h.lanes = fc_max(job->part.lanes, job->h.lanes / 2 / job->part.lanes * job->part.lanes);
-        else if (job->h.depths > job->part.depths) job->h.depths = fc_max(job->part.depths, job->h.depths / 2 / job->part.depths * job->part.depths);
+        if (job->h.lanes > job->part.lanes) job->h.lanes = halved(job->h.lanes, job->part.lanes);
+        else if (job->h.depths > job->part.depths) job->h.depths = halved(job->h.depths, job->part.depths);
         else break;
     }
 }

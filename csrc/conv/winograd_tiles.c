@@ -40,7 +40,8 @@ int fc_next_segment(const struct fc_corr *c, const struct fc_tiling *b, int64_t 
 
 /* Tile rows [0, s->rows) of 16 channels, whose first rows of pixels are `in`. The two rows that a tile row shares with the
  * next one are packed once. */
-static void transform_rows(const struct fc_corr *c, const struct fc_tiling *b, struct fc_box in, int64_t rows, struct fc_winograd w, char *strip)
+static void transform_rows(const struct fc_corr *c, const struct fc_tiling *b, struct fc_box in, int64_t rows,
+                           struct fc_winograd w, char *strip)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size, line = w.row * size;
     char *next = strip;

@@ -248,7 +248,8 @@ V_INLINE void FC_NAME(winograd_gradient)(const struct fc_winograd *w, const int 
         const ptrdiff_t whole = w->height < m ? 0 : FC_NAME(smaller)(w->count, w->width / m);
         ptrdiff_t t = 0;
         for (; t < whole; t++) FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, m, m);
-        for (; t < w->count; t++) FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, w->height, w->width - t * m);
+        for (; t < w->count; t++)
+            FC_NAME(gradient_tile)(w, m, from + t * m * FC_BLOCK, to + t * FC_BLOCK, w->height, w->width - t * m);
     }
 }
 
