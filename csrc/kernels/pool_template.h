@@ -225,8 +225,33 @@ V_INLINE v_t FC_NAME(spread_pixel)(const struct fc_spread *s, ptrdiff_t i, ptrdi
     return sum;
 }
 
+/* Windows that neither overlap nor leave a gap, one after the other: no division for each pixel. */
+static void FC_NAME(spread_apart)(const struct fc_spread *s)
+{
+    const ptrdiff_t at = s->row + s->pad[0], o = at / s->stride[0], wide = s->stride[1], start = -s->pad[1];
+    const uint8_t first_code = (uint8_t)((at - o * s->stride[0]) * wide);
+    ptrdiff_t i = 0;
+    for (ptrdiff_t j = 0; o < s->rows && j < s->columns; j++) {
+        const real *y = (const real *)s->y + o * s->y_row + j * s->y_pixel;
+        const uint8_t *code = s->code + o * s->code_row + j * s->code_pixel;
+        for (; i < start + (j + 1) * wide && i < s->width; i++) {
+            const uint8_t tap = (uint8_t)(first_code + i - start - j * wide);
+            for (ptrdiff_t lane = 0; lane < s->lanes; lane += VL) {
+                const v_mask here = v_bytes_are(v_load_bytes(code + lane), tap);
+                v_store((real *)s->x + i * s->x_pixel + lane, v_add_if(here, v_zero(), v_load(y + lane)));
+            }
+        }
+    }
+    for (; i < s->width; i++)
+        for (ptrdiff_t lane = 0; lane < s->lanes; lane += VL) v_store((real *)s->x + i * s->x_pixel + lane, v_zero());
+}
+
 static void FC_NAME(spread)(const struct fc_spread *s)
 {
+    if (s->kernel[0] == s->stride[0] && s->kernel[1] == s->stride[1]) {
+        FC_NAME(spread_apart)(s);
+        return;
+    }
     for (ptrdiff_t i = 0; i < s->width; i++) {
         const ptrdiff_t at = i + s->pad[1], low = at - s->kernel[1] + s->stride[1], right = at / s->stride[1];
         const ptrdiff_t from = low < 0 ? 0 : low / s->stride[1], last = right < s->columns ? right : s->columns - 1;
