@@ -147,8 +147,11 @@ def scatter_planes(grad_output: Images, indices: Images, out: Images, channels_l
     Returns False, with out untouched, if an index lies outside its plane.
     """
 
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """np.empty(shape, dtype), whose memory may come from and go back to what is kept for later calls."""
+
 def scratch_bytes() -> int:
-    """Memory that is kept for the scratch buffers of later calls."""
+    """Memory that is kept for the scratch buffers and results of later calls."""
 
 def free_scratch() -> None:
     """Give it back to the system."""

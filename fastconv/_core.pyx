@@ -1,11 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=False
 """The only Cython: arrays to tensors, one crossing into C for each pass, status to exception. See _core.pyi."""
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libc.string cimport memmove, memset
 
+import math
 import os
 import threading
 
@@ -70,11 +73,13 @@ cdef int check(fc_status status) except -1:
     raise ValueError("the extents of the problem are out of range or contradict each other")
 
 
-# ---- Scratch memory: kept for the next call, because fresh pages cost more than small convolutions ------------------
+# ---- Memory of scratch buffers and results: kept for the next call ---------------------------------------------------
+# Fresh pages cost more than small convolutions, and a fifth of a training step of a small network.
 
-cdef size_t KEEP_BYTES = 64 << 20
+cdef size_t KEEP_BYTES = 256 << 20
 cdef enum:
-    KEEP_PIECES = 64
+    KEEP_PIECES = 512
+    SMALL = 32 << 10    # below, the C library reuses memory itself
 
 cdef struct Piece:
     void *memory
@@ -90,6 +95,9 @@ cdef class Scratch:
     cdef void *memory
     cdef size_t bytes
 
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.memory, <Py_ssize_t>self.bytes, 0, flags)
+
     def __dealloc__(self):
         if self.memory != NULL:
             keep(self.memory, self.bytes)
@@ -99,8 +107,8 @@ cdef Scratch borrow(size_t bytes):
     cdef Scratch scratch = Scratch.__new__(Scratch)
     cdef int i, best = -1
     for i in range(kept_pieces):
-        # a much larger piece is left for those who need it
-        if bytes <= kept[i].bytes and kept[i].bytes // 4 <= bytes and (best < 0 or kept[i].bytes < kept[best].bytes):
+        # a much larger piece is left for those who need it; of equals the last one is still in the cache
+        if bytes <= kept[i].bytes <= bytes + bytes // 4 + (64 << 10) and (best < 0 or kept[i].bytes <= kept[best].bytes):
             best = i
     if best >= 0:
         scratch.bytes = kept[best].bytes
@@ -133,6 +141,15 @@ cdef void keep(void *memory, size_t bytes) noexcept:
     kept[kept_pieces].bytes = bytes
     kept_pieces += 1
     kept_bytes += bytes
+
+
+def empty(tuple shape, dtype):
+    """np.empty, on kept memory where it is worth it."""
+    cdef Py_ssize_t count = math.prod(shape)
+    dtype = np.dtype(dtype)
+    if count * dtype.itemsize < SMALL:
+        return np.empty(shape, dtype)
+    return np.frombuffer(borrow(<size_t>(count * dtype.itemsize)), dtype, count).reshape(shape)
 
 
 def scratch_bytes():
@@ -186,7 +203,7 @@ cdef class Blocked:
 
     def plain(self):
         """The same images as an array (N, C, spatial...)."""
-        out = np.empty(self.shape, self.dtype)
+        out = empty(self.shape, self.dtype)
         reorder(hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), hold(self.array, PyBUF_STRIDES), False, False)
         return out
 
@@ -194,7 +211,7 @@ cdef class Blocked:
 def empty_blocked(tuple shape, dtype):
     """Uninitialised images (N, C, spatial...) in the native layout; C is a multiple of 16."""
     n, channels, *space = shape
-    return Blocked(np.empty((n, channels // BLOCK, *space, BLOCK), dtype))
+    return Blocked(empty((n, channels // BLOCK, *space, BLOCK), dtype))
 
 
 def block(x, bint channels_last=False):

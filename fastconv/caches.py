@@ -11,7 +11,8 @@ class CacheInfo(NamedTuple):
     """plans: checked and planned calls, a few hundred bytes each, at most `plan_limit`.
 
     packed_weights: weights of layers in the order in which the kernels read them, with `packed_bytes` bytes, at most
-    `packed_limit`; each goes with its parameter. scratch_bytes: memory for the scratch buffers of later calls.
+    `packed_limit`; each goes with its parameter. scratch_bytes: memory for the scratch buffers and results of later
+    calls, at most 256 MiB.
     """
 
     plans: int

@@ -81,7 +81,7 @@ def _on_arrays(
     name: Name, first: Any, second: Any, first_name: str, second_name: str, out: Any
 ) -> Array:
     first = float_array(first_name, first)
-    result = np.empty_like(first)
+    result = _core.empty(first.shape, first.dtype) if first.flags.c_contiguous else np.empty_like(first)
     if second_name:
         second = float_array(second_name, second)
         same_dtype(**{first_name: first, second_name: second})

@@ -53,7 +53,7 @@ PADDING_MODES = ("zeros",)
 
 BLOCK = 16    # channels of a block of the native layout
 
-_empty = np.empty
+_empty = _core.empty
 _exact, _ready = _plans.exact, _plans.ready
 
 

@@ -19,7 +19,7 @@ from fastconv.ops._check import Array, Shape, check_bytes, flags, float_array, s
 from fastconv.ops._shapes import check_bias
 from fastconv.ops.conv import Needs, run_backward
 
-_empty = np.empty
+_empty = _core.empty
 _ready = _plans.ready
 
 _ONES = (1, 1, 1)
@@ -100,7 +100,7 @@ def layer_backward(
     plans, image_of_x, filters, image_of_y, dtype = call
     dx = _empty(image_of_x, dtype) if needs[0] else None
     dw = _empty(filters, dtype) if needs[1] else None
-    db = _empty(filters[0], dtype) if needs[2] else None
+    db = _empty(filters[:1], dtype) if needs[2] else None
     source: Any = weight.reshape(filters)
     if needs[0] and parameters is not None and plans is not None:
         source = _packed.get(plans[0], (parameters[0], None))

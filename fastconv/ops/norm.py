@@ -239,7 +239,7 @@ def _result(data: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
     """Where to write: `out` if it fits, or new memory, of x's kind, shape and dtype."""
     shape: Shape = _array(data).shape
     if out is None:
-        y = np.empty(shape, data.dtype)
+        y = _core.empty(shape, data.dtype)
         return _core.Blocked(y) if isinstance(data, _core.Blocked) else y
     if isinstance(out, _core.Blocked) != isinstance(data, _core.Blocked):
         raise TypeError("out and x must both be arrays or both be Blocked")

@@ -45,7 +45,7 @@ from fastconv.ops._shapes import (
 )
 
 _ndarray = np.ndarray
-_empty = np.empty
+_empty = _core.empty
 _exact = _plans.exact
 
 
