@@ -233,7 +233,8 @@ def test_weights_are_packed_once_per_version():
         assert not np.array_equal(before, after)
         before = after
     assert fastconv.cache_info().packed_weights == 1
-    np.testing.assert_array_equal(after, fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy(), algorithm="im2col"))
+    expected = fastconv.ops.conv2d(x, layer.weight.numpy(), layer.bias.numpy(), algorithm="im2col")
+    np.testing.assert_array_equal(after, expected)
 
 
 def test_a_training_step_packs_each_pass_once_and_replaces_what_is_stale():
