@@ -15,11 +15,12 @@ static const size_t HUGE_PAGE = 2 << 20;
 void *fc_alloc(size_t bytes)
 {
     if (bytes > PTRDIFF_MAX - HUGE_PAGE) return NULL;
-    const int large = bytes >= HUGE_PAGE / 2;
-    const size_t page = large ? HUGE_PAGE : 64, whole = bytes / page * page + page;
-    void *memory = aligned_alloc(page, whole);
+    void *memory = NULL;
+    const size_t page = bytes >= HUGE_PAGE ? HUGE_PAGE : 64, whole = (bytes + 64) / 64 * 64;
+    if (posix_memalign(&memory, page, whole)) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (large && memory) madvise(memory, whole, MADV_HUGEPAGE);    /* a hint: it may fail */
+    /* not for the end, which would take a whole page; a hint: it may fail */
+    if (page == HUGE_PAGE) madvise(memory, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
     return memory;
 }

@@ -147,7 +147,7 @@ def empty(tuple shape, dtype):
     """np.empty, on kept memory where it is worth it."""
     cdef Py_ssize_t count = math.prod(shape)
     dtype = np.dtype(dtype)
-    if count * dtype.itemsize < SMALL:
+    if not SMALL <= count * dtype.itemsize <= <Py_ssize_t>KEEP_BYTES:
         return np.empty(shape, dtype)
     return np.frombuffer(borrow(<size_t>(count * dtype.itemsize)), dtype, count).reshape(shape)
 

@@ -25,7 +25,7 @@ from fastconv.data.dataset import Array
 from fastconv.ops.conv import check_problem as convolution_problem
 from fastconv.ops.linear import check_problem as linear_problem
 
-WIDTH = 100
+WIDTH = 110
 REPEATS = 7
 FLOPS_PER_MAC = 2
 PASSES: dict[_core.Pass, str] = {
