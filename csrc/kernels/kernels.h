@@ -313,6 +313,7 @@ struct fc_kernels {
         void (*codes)(const struct fc_codes *);
         void (*spread)(const struct fc_spread *);
         struct {
+            /* max, average and spread are several 10 KiB each: NULL where FC_SMALL_WINDOWS is 0 */
             void (*max)(const struct fc_planes *);
             void (*average)(const struct fc_planes *);
             void (*spread)(const struct fc_planes *);         /* backward, of maxima if there are codes, else of averages */

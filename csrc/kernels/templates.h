@@ -15,6 +15,7 @@
 #include "kernels/norm_template.h"
 #include "kernels/update_template.h"
 
+#define FC_PLANES(name) FC_SMALL_WINDOWS ? FC_NAME(name) : NULL
 #define FC_NORM(form)                                                                                      \
     { FC_NAME(norm_##form##_moments), FC_NAME(norm_##form##_products), FC_NAME(norm_##form##_output),          \
       FC_NAME(norm_##form##_gradient) }
@@ -64,7 +65,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
               .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
               .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
-              .planes = { FC_NAME(planes_max), FC_NAME(planes_average), FC_NAME(planes_spread), FC_NAME(planes_expand),
+              .planes = { FC_PLANES(planes_max), FC_PLANES(planes_average), FC_PLANES(planes_spread), FC_NAME(planes_expand),
                           FC_NAME(planes_total), FC_NAME(planes_fill) } },
     .sgd = FC_NAME(sgd),
     .adam = FC_NAME(adam),
@@ -76,6 +77,8 @@ static const struct fc_kernels FC_NAME(table) = {
 #undef FC_PLANE
 #undef FC_WINOGRAD
 #undef FC_NORM
+#undef FC_PLANES
+#undef FC_SMALL_WINDOWS
 #undef FC_TAP
 #undef FC_PLANAR
 #undef FC_PLANAR_GRAD

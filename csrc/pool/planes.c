@@ -158,7 +158,7 @@ static void (*kernel_of(const fc_pool_plan *plan, int backward))(const struct fc
 int fc_planes_run(const fc_pool_plan *plan, const fc_pool_data *d, int backward, fc_status *status)
 {
     const fc_pool *p = &plan->problem;
-    if (!suits(p, d, backward)) return 0;
+    if (!suits(p, d, backward) || !kernel_of(plan, backward)) return 0;
     const fc_tensor *index = d->codes.data ? &d->codes : &d->indices;
     struct job j = { .run = kernel_of(plan, backward), .size = fc_sizeof(p->dtype), .bytes = plan->workspace, .data = d,
                      .result_rows = backward ? p->in[1] : p->out[1], .scratch = (char *)d->workspace + taps_bytes(p) };
