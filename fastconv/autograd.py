@@ -180,7 +180,7 @@ class Function:
 
     ``backward(self, grad)`` returns one gradient for each input, of the input's shape and type; None where
     ``self.needs`` is false. A single input needs no tuple. It may return ``grad`` itself or a view of it, but
-    never a saved array, and changes neither.
+    never a saved array, and changes neither, but for ``grad`` where ``self.owns_grad``.
 
     With ``native = True`` inputs may also be images in the native layout (``_core.Blocked``), and so may be the
     result, or a Deferred, and the gradients that backward returns; the gradient it is given has the layout of the
@@ -212,6 +212,8 @@ class Function:
     _serial: int = -1
     _used = False
     _blocked = False
+    #: In backward: whether nobody else sees the gradient that is given, so that it may be overwritten.
+    owns_grad = False
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays for backward."""
@@ -278,9 +280,11 @@ class Function:
         self._saved = self.inputs = self._versions = ()
         self._used = True
 
-    def gradients(self, grad: Value) -> list[Value | None]:
-        """backward(grad), checked, with None for every input that needs none."""
-        result = self.backward(in_layout(grad, self._blocked))
+    def gradients(self, grad: Value, owned: bool = False) -> list[Value | None]:
+        """backward(grad), checked, with None for every input that needs none. owned: nobody else sees grad."""
+        mine = in_layout(grad, self._blocked)
+        self.owns_grad = owned or mine is not grad
+        result = self.backward(mine)
         if not isinstance(result, tuple):
             result = (result,)
         if len(result) != len(self.inputs):
@@ -350,6 +354,7 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
         return
     # What has arrived so far, by the operation that made the tensor, or by the leaf itself.
     arrived: dict[Function | Tensor, Value] = {root._node: gradient}
+    owned: set[Function | Tensor] = set()    # those whose gradient nobody else sees
     retained: list[tuple[Tensor, Array]] = []
     for node in nodes:
         grad = arrived.pop(node, None)
@@ -357,7 +362,7 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
             keeper = None if node.retainer is None else node.retainer()
             if keeper is not None:
                 retained.append((keeper, np.array(plain(grad))))
-            _pass_on(node, grad, arrived)
+            _pass_on(node, grad, arrived, owned)
         if not retain_graph:
             node.free()
     for leaf, grad in arrived.items():
@@ -367,14 +372,21 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
         _receive(keeper, grad)
 
 
-def _pass_on(node: Function, grad: Value, arrived: dict[Function | Tensor, Value]) -> None:
-    gradients = node.gradients(grad)
+def _pass_on(
+    node: Function, grad: Value, arrived: dict[Function | Tensor, Value], owned: set[Function | Tensor]
+) -> None:
+    was_owned = node in owned
+    gradients = node.gradients(grad, was_owned)
     for i, (source, mine) in enumerate(zip(node.inputs, gradients, strict=True)):
         if mine is None or source is None:
             continue
         key = source._node or source
+        others = [g for j, g in enumerate(gradients) if j != i]
+        if _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others]):
+            owned.add(key)
         if key in arrived:
             arrived[key] = _sum(arrived[key], mine)
+            owned.add(key)
         elif key is source:
             # A leaf keeps its gradient, so it must not share memory with another's.
             array = plain(mine)
@@ -382,6 +394,19 @@ def _pass_on(node: Function, grad: Value, arrived: dict[Function | Tensor, Value
             arrived[key] = array.copy() if shared else array
         else:
             arrived[key] = mine
+
+
+def _is_whole(value: Value) -> bool:
+    """Whether every element has its own place, and may be written."""
+    return isinstance(value, Blocked) or (value.flags.c_contiguous and value.flags.writeable)
+
+
+def _shares(mine: Value, others: Sequence[Value | None]) -> bool:
+    a = mine.array if isinstance(mine, Blocked) else mine
+    return any(
+        other is not None and np.may_share_memory(a, other.array if isinstance(other, Blocked) else other)
+        for other in others
+    )
 
 
 def _receive(target: Tensor, grad: Array) -> None:

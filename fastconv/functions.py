@@ -120,7 +120,7 @@ class AddReLU(Function):
 
     def backward(self, grad: Value) -> tuple[Value, Value]:
         (y,) = self.saved
-        g = ops.relu_backward(grad, y)
+        g = ops.relu_backward(grad, y, out=grad if self.owns_grad else None)
         return g, g
 
 
@@ -277,7 +277,7 @@ class ReLU(Function):
 
     def backward(self, grad: Value) -> Value:
         (y,) = self.saved
-        dx: Value = ops.relu_backward(grad, y)
+        dx: Value = ops.relu_backward(grad, y, out=grad if self.owns_grad else None)
         return dx
 
 

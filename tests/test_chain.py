@@ -47,7 +47,7 @@ def test_training_reorders_at_the_ends_only(monkeypatch):
     pass_on = autograd._pass_on
     monkeypatch.setattr(
         autograd, "_pass_on",
-        lambda node, grad, arrived: gradient_layouts.append(type(grad)) or pass_on(node, grad, arrived),
+        lambda node, grad, *rest: gradient_layouts.append(type(grad)) or pass_on(node, grad, *rest),
     )
     model, x = net(), fastconv.tensor(images())
     kinds = []
@@ -197,6 +197,24 @@ def test_sum_and_relu_join_and_both_pass_gradients_on():
         total = conv(x) + conv(x)
         (total.relu().sum() + (total * total).sum()).backward()
     np.testing.assert_array_equal(fused, x.grad.numpy())
+
+
+def test_a_gradient_that_others_see_is_not_overwritten():
+    seed = np.ones((2, 3))
+    x = fastconv.tensor(np.array([[1.0, -1.0, 2.0], [-3.0, 4.0, -5.0]]), requires_grad=True)
+    y = x.relu()
+    y.backward(seed)
+    assert (seed == 1).all()    # the caller's
+    a, b = (fastconv.tensor(x.numpy() + shift, requires_grad=True) for shift in (0.0, 1.5))
+    (a.relu() + b.relu()).backward(seed)    # one array for both
+    np.testing.assert_array_equal(a.grad.numpy(), a.numpy() > 0)
+    np.testing.assert_array_equal(b.grad.numpy(), b.numpy() > 0)
+    z = x.relu() * 2.0
+    z.retain_grad()
+    x.zero_grad()
+    (z.relu() + z).reshape(3, 2).sum().backward()    # a retained one, a view of a repeated number
+    np.testing.assert_array_equal(z.grad.numpy(), 1.0 + (z.numpy() > 0))
+    np.testing.assert_array_equal(x.grad.numpy(), 4.0 * (x.numpy() > 0))
 
 
 def test_a_tensor_in_the_native_layout_looks_like_any_other():

@@ -67,7 +67,8 @@ class ConvolutionReLU(Convolution):
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight, y = self.saved
         needs = self.needs[0], self.needs[1], self.needs[2]
-        return layer_backward(relu_backward(grad, y), x, weight, *self.problem, needs, self.parameters)
+        masked = relu_backward(grad, y, out=grad if self.owns_grad else None)
+        return layer_backward(masked, x, weight, *self.problem, needs, self.parameters)
 
 
 def conv2d(

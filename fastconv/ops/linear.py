@@ -124,12 +124,19 @@ class _Problem(NamedTuple):
     out_features: int
 
     def plan(self, pass_: "_core.Pass") -> _core.ConvPlan:
-        """The core's plan; of one row where there is none, which is not run."""
+        """The core's plan; of one row where there is none, which is not run.
+
+        Features are adjacent, as in the blocked layout, which planes would have to be gathered from.
+        """
         image = (1, 1, max(self.rows, 1))
-        return _core.ConvPlan(
+        problem = (
             pass_, self.dtype.name, 1, self.in_features, self.out_features, 1,
             image, _ONES, _ONES, _ONES, _ZEROS, _ZEROS,
         )  # fmt: skip
+        try:
+            return _core.ConvPlan(*problem, "blocked")
+        except ValueError:    # it needs too much scratch memory
+            return _core.ConvPlan(*problem)
 
     def image(self, features: int) -> Shape:
         return (1, 1, self.rows, features)
