@@ -277,6 +277,17 @@ def test_packed_weights_go_with_their_parameter():
     assert fastconv.cache_info()[2:4] == (0, 0)
 
 
+def test_another_bias_in_the_same_place_is_another_bias():
+    layer = nn.Conv2d(16, 16, 3).eval()
+    x = np.zeros((1, 16, 8, 8), np.float32)
+    value = np.zeros(16, np.float32)
+    for number in range(20):    # each is made where the one before was freed
+        layer.bias = None
+        value[:] = number
+        layer.bias = nn.Parameter(value)
+        assert (layer(x) == number).all()
+
+
 def test_the_cache_stays_below_its_limit(monkeypatch):
     fastconv.cache_clear()
     monkeypatch.setattr("fastconv.ops._packed.LIMIT", 30_000)

@@ -33,9 +33,13 @@ LIMIT = 512 << 20
 
 
 class _Entry(NamedTuple):
-    versions: tuple[int, int | None, int]
+    versions: tuple[int, int | None]
     packed: _core.PackedWeights
     owner: weakref.ref[Any]    # its callback removes the entry
+    bias: weakref.ref[Any] | None    # not its id, which another may have after it
+
+    def serves(self, versions: tuple[int, int | None], bias: Versioned | None) -> bool:
+        return self.versions == versions and (None if self.bias is None else self.bias()) is bias
 
 
 _entries: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
@@ -46,10 +50,10 @@ _lock = threading.RLock()    # the callback may come while the same thread holds
 def get(plan: _core.ConvPlan, parameters: Parameters) -> _core.PackedWeights:
     """The parameters packed for a plan."""
     weight, bias = parameters
-    versions = weight.version, None if bias is None else bias.version, id(bias)
+    versions = weight.version, None if bias is None else bias.version
     key = (id(weight), plan.packing)
     entry = _entries.get(key)
-    if entry is not None and entry.versions == versions:
+    if entry is not None and entry.serves(versions, bias):
         with suppress(KeyError):    # dropped by another thread in this moment
             _entries.move_to_end(key)
         return entry.packed
@@ -58,7 +62,8 @@ def get(plan: _core.ConvPlan, parameters: Parameters) -> _core.PackedWeights:
     packed = plan.pack(weight.numpy(), None if bias is None else bias.numpy(), copy)
     with _lock:
         _drop(key)
-        _keep(key, _Entry(versions, packed, weakref.ref(weight, lambda _: _forget(key))))
+        owner = weakref.ref(weight, lambda _: _forget(key))
+        _keep(key, _Entry(versions, packed, owner, None if bias is None else weakref.ref(bias)))
     return packed
 
 
