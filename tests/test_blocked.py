@@ -8,16 +8,6 @@ from problems import ConvProblem, normal_arrays, random_conv
 
 from fastconv import _core
 
-LEVELS = [name for name, supported in _core.isa_levels() if supported]
-
-
-@pytest.fixture(params=LEVELS)
-def level(request):
-    before = _core.isa()
-    _core.set_isa(request.param)
-    yield
-    _core.set_isa(before)
-
 
 def blocked(x):
     n, c, h, w = x.shape

@@ -9,7 +9,6 @@ import pytest
 
 from fastconv import _core, ops, reference
 
-LEVELS = [name for name, supported in _core.isa_levels() if supported]
 DTYPES = [np.float32, np.float64]
 # Channels that fill blocks and do not; planes of one pixel, of whole vectors, of more than a strip; batches of
 # one, and of more images than pieces.
@@ -18,22 +17,6 @@ SHAPES = [
     (1, 2, 100, 90), (2, 300, 3, 2),
 ]
 LAYOUTS = ["plain", "fortran", "reversed", "gaps", "NHWC", "blocked"]
-
-
-@pytest.fixture(params=LEVELS)
-def level(request):
-    before = _core.isa()
-    _core.set_isa(request.param)
-    yield request.param
-    _core.set_isa(before)
-
-
-@pytest.fixture
-def two_threads():
-    before = _core.get_num_threads()
-    _core.set_num_threads(2)
-    yield
-    _core.set_num_threads(before)
 
 
 def stored(x: Any, layout: str) -> Any:

@@ -12,25 +12,8 @@ import pytest
 
 from fastconv import _core
 
-LEVELS = [name for name, supported in _core.isa_levels() if supported]
 DTYPES = ["float32", "float64"]
 LAYOUTS = ["first", "last", "view"]
-
-
-@pytest.fixture(params=LEVELS)
-def level(request):
-    active = _core.isa()
-    _core.set_isa(request.param)
-    yield request.param
-    _core.set_isa(active)
-
-
-@pytest.fixture
-def two_threads():
-    before = _core.get_num_threads()
-    _core.set_num_threads(2)
-    yield
-    _core.set_num_threads(before)
 
 
 class Pool:

@@ -7,7 +7,6 @@ import pytest
 from test_pool_kernels import (
     DTYPES,
     LAYOUTS,
-    LEVELS,
     Pool,
     arrange,
     channels_first,
@@ -18,14 +17,6 @@ from test_pool_kernels import (
 )
 
 from fastconv import _core
-
-
-@pytest.fixture(params=LEVELS)
-def level(request):
-    active = _core.isa()
-    _core.set_isa(request.param)
-    yield request.param
-    _core.set_isa(active)
 
 
 def small_windows(kind, dtype, rng):

@@ -88,11 +88,3 @@ def test_auto_is_nearly_the_best_algorithm(pass_, batch, one_thread):
         if mean <= LOSS:
             return
     pytest.fail(f"{pass_}, batch {batch}: {mean:.2f} times the time of the best algorithms; {losses}")
-
-
-@pytest.fixture
-def one_thread():
-    before = _core.get_num_threads()
-    _core.set_num_threads(1)
-    yield
-    _core.set_num_threads(before)

@@ -11,19 +11,13 @@ import time
 import numpy as np
 import pytest
 
-import fastconv
 from fastconv import ops
 
 X = np.random.default_rng(0).standard_normal((2, 32, 64, 64)).astype(np.float32)
 W = np.random.default_rng(1).standard_normal((64, 32, 3, 3)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = fastconv.get_num_threads()
-    fastconv.set_num_threads(2)
-    yield
-    fastconv.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 def test_a_forked_child_computes():
