@@ -121,10 +121,7 @@ def max_pool2d(
     if (
         type(x) is _ndarray
         and x.flags.aligned
-        and (type(kernel_size) is int or _exact(kernel_size))
-        and (stride is None or type(stride) is int or _exact(stride))
-        and (type(padding) is int or _exact(padding))
-        and (type(dilation) is int or _exact(dilation))
+        and _exact_windows(kernel_size, stride, padding, dilation)
         and type(ceil_mode) is bool
         and type(return_indices) is bool
     ):
@@ -207,10 +204,7 @@ def max_pool2d_with_codes(
     if (
         type(x) is _ndarray
         and x.flags.aligned
-        and (type(kernel_size) is int or _exact(kernel_size))
-        and (stride is None or type(stride) is int or _exact(stride))
-        and (type(padding) is int or _exact(padding))
-        and (type(dilation) is int or _exact(dilation))
+        and _exact_windows(kernel_size, stride, padding, dilation)
         and type(ceil_mode) is bool
     ):
         key = ("max_pool2d_codes", x.shape, x.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout)
@@ -287,9 +281,7 @@ def avg_pool2d(
     if (
         type(x) is _ndarray
         and x.flags.aligned
-        and (type(kernel_size) is int or _exact(kernel_size))
-        and (stride is None or type(stride) is int or _exact(stride))
-        and (type(padding) is int or _exact(padding))
+        and _exact_windows(kernel_size, stride, padding)
         and type(ceil_mode) is bool
         and type(count_include_pad) is bool
         and (divisor_override is None or type(divisor_override) is int)
@@ -340,9 +332,7 @@ def avg_pool2d_backward(
         type(grad_output) is _ndarray
         and grad_output.flags.aligned
         and _plans.exact_shape(input_size)
-        and (type(kernel_size) is int or _exact(kernel_size))
-        and (stride is None or type(stride) is int or _exact(stride))
-        and (type(padding) is int or _exact(padding))
+        and _exact_windows(kernel_size, stride, padding)
         and type(ceil_mode) is bool
         and type(count_include_pad) is bool
         and (divisor_override is None or type(divisor_override) is int)
@@ -374,9 +364,19 @@ def avg_pool2d_backward(
     return dx
 
 
-# ---- what happens the first time -------------------------------------------------------------------------
+# ---- finding the plan ------------------------------------------------------------------------------------
 
 _Call = tuple[Any, Shape, np.dtype[Any], bool]
+
+
+def _exact_windows(kernel_size: object, stride: object, padding: object, dilation: object = 1) -> bool:
+    """Whether these may be part of a key."""
+    return (
+        (type(kernel_size) is int or _exact(kernel_size))
+        and (stride is None or type(stride) is int or _exact(stride))
+        and (type(padding) is int or _exact(padding))
+        and (type(dilation) is int or _exact(dilation))
+    )
 
 
 class _Problem(NamedTuple):
