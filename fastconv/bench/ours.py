@@ -15,7 +15,7 @@ import numpy as np
 from fastconv import _core, ops
 from fastconv.bench.shapes import ConvRow, PoolRow
 from fastconv.nn import Parameter
-from fastconv.ops.conv import check_problem, layer_backward
+from fastconv.ops.conv import check_problem, layer_backward, layer_forward
 
 Array = np.ndarray[Any, Any]
 BenchPass = Literal["forward", "backward_data", "backward_weights", "backward"]
@@ -75,18 +75,11 @@ def conv_plan(row: ConvRow, pass_: _core.Pass, arrays: Arrays, algorithm: str = 
 def conv_run(row: ConvRow, pass_: BenchPass, arrays: Arrays) -> Callable[[], Any]:
     """One pass, as a call without arguments that returns fresh arrays."""
     x, weight, grad = arrays
+    geometry = (row.stride, row.padding, 1, row.groups)
+    parameters = Parameter(weight), None    # as in a layer: packed once
     if pass_ == "forward":
-        plan = conv_plan(row, "forward", arrays)
-        packed, shape = plan.pack(weight), row.output(len(x))
-
-        def forward() -> Array:
-            y = np.empty(shape, np.float32)
-            plan.forward(x, packed, None, y, False)
-            return y
-
-        return forward
-    needs, geometry = NEEDS[pass_], (row.stride, row.padding, 1, row.groups)
-    parameters = Parameter(weight), None    # as in a layer: packed for d input once
+        return lambda: layer_forward(x, weight, None, geometry, "zeros", "auto", parameters, native=False).run()
+    needs = NEEDS[pass_]
     return lambda: layer_backward(grad, x, weight, geometry, "zeros", "auto", needs, parameters)
 
 
