@@ -1,4 +1,4 @@
-/* box.c - strips of a strided tensor to and from the blocked layout; padding is what lies outside the tensor.
+/* box.c - strips of a strided tensor to and from the blocked layout; padding is what lies outside the tensor: its border.
  *
  * Rows that follow each other without a gap, as in whole planes, are moved as one: rows are often shorter than a few
  * vectors, and the ends of rows are what moving them costs.
@@ -19,6 +19,20 @@ static int is_one_row(const fc_tensor *t, const int64_t *size, const struct fc_b
            inside(b->start[1] + b->rows - 1, size[1]);
 }
 
+/* Columns of a row beside the tensor, from column `first` of the box on; `row` is the whole row. */
+static void pack_margin(const struct fc_kernels *k, const int64_t *size, const struct fc_box *b, struct fc_row row, const char *line,
+                        int64_t first, int64_t columns)
+{
+    const size_t element = fc_sizeof(k->dtype);
+    const struct fc_stretch run = fc_border_run(b->border, b->start[2] + first, 1, columns, size[2]);
+    row.strided = (char *)(uintptr_t)line + run.first * row.pixel * (ptrdiff_t)element;
+    row.blocked = (char *)row.blocked + (size_t)(first * FC_BLOCK) * element;
+    row.pixel *= run.step;
+    row.before = row.after = row.ahead = 0;
+    row.count = run.count;
+    if (run.count) k->pack_row(&row);
+}
+
 void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *size, const struct fc_box *b, void *blocked)
 {
     const size_t element = fc_sizeof(k->dtype);
@@ -28,15 +42,20 @@ void fc_box_pack(const struct fc_kernels *k, const fc_tensor *t, const int64_t *
     struct fc_row row = { .channel = t->channel, .leap = t->block, .pixel = t->space[2], .blocked = blocked,
                           .block = fc_box_pixels(b) * FC_BLOCK, .channels = b->channels, .ahead = b->prefetch ? t->block : 0 };
     for (int64_t s = 0; s < b->slices; s++) {
-        const int64_t d = b->start[0] + s * b->slice_step;
+        const int64_t d = fc_border_position(b->border, b->start[0] + s * b->slice_step, size[0]);
         for (int64_t r = 0; r < b->rows; r += merged) {
-            const int64_t h = b->start[1] + r * (1 + b->row_gap);
-            const int exists = inside(d, size[0]) && inside(h, size[1]) && last > first;
+            const int64_t h = fc_border_position(b->border, b->start[1] + r * (1 + b->row_gap), size[1]);
+            const int line = d >= 0 && h >= 0, exists = line && last > first;
             row.before = exists ? first : columns;
             row.count = exists ? last - first : 0;
             row.after = exists ? columns - last : 0;
             row.strided = exists ? fc_element(t, element, b->image, b->channel, d, h, b->start[2] + first) : NULL;
             k->pack_row(&row);
+            if (line && b->border != FC_ZEROS) {
+                const char *begin = fc_element(t, element, b->image, b->channel, d, h, 0);
+                pack_margin(k, size, b, row, begin, 0, first);
+                pack_margin(k, size, b, row, begin, last, columns - last);
+            }
             row.blocked = (char *)row.blocked + (size_t)(columns * FC_BLOCK) * element;
         }
     }

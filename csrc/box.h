@@ -6,10 +6,35 @@
 
 #include "driver.h"
 
+/* Where the element at position i of a line lies in it; -1: nowhere, it is zero. Borders repeat a line at most once. */
+static inline int64_t fc_border_position(fc_border border, int64_t i, int64_t size)
+{
+    if (0 <= i && i < size) return i;
+    const int64_t at = border == FC_REFLECT ? (i < 0 ? -i : 2 * size - 2 - i) : border == FC_CIRCULAR ? (i < 0 ? i + size : i - size)
+                       : border == FC_REPLICATE ? (i < 0 ? 0 : size - 1) : -1;
+    return 0 <= at && at < size ? at : -1;
+}
+
+/* Positions i, i + stride, ... that all lie on one side of a line or in it: elements first, first + step, ... of the line, as
+ * many as there are. */
+struct fc_stretch {
+    int64_t first, step, count;
+};
+
+static inline struct fc_stretch fc_border_run(fc_border border, int64_t i, int64_t stride, int64_t count, int64_t size)
+{
+    const int64_t at = fc_border_position(border, i, size);
+    if (count == 0 || at < 0) return (struct fc_stretch){ 0, 0, 0 };
+    if (at == i || border == FC_CIRCULAR) return (struct fc_stretch){ at, stride, fc_min(count, (size - 1 - at) / stride + 1) };
+    if (border == FC_REPLICATE) return (struct fc_stretch){ at, 0, count };
+    return (struct fc_stretch){ at, -stride, fc_min(count, at / stride + 1) };
+}
+
 struct fc_box {
     int64_t image, channel, channels;    /* first channel counts from channel 0 of all groups */
     int64_t slices, slice_step;          /* depth positions start[0] + i*slice_step */
-    int64_t start[FC_AXES];              /* may lie outside the tensor: zeros are packed there */
+    int64_t start[FC_AXES];              /* may lie outside the tensor: there the border is packed */
+    fc_border border;
     int64_t rows, columns;
     int64_t row_gap;                     /* rows of the tensor left out between two rows */
     int relu;                            /* unpack: max(0, each) */

@@ -41,14 +41,18 @@ typedef enum { FC_F32, FC_F64 } fc_dtype;
 
 enum { FC_AXES = 3 };
 
+/* What padding shows of an input a b c d: 0 0|a b c d|0 0, c b|a b c d|c b, a a|a b c d|d d or c d|a b c d|a b. */
+typedef enum { FC_ZEROS, FC_REFLECT, FC_REPLICATE, FC_CIRCULAR } fc_border;
+
 typedef struct {
     fc_dtype dtype;
+    fc_border border;                     /* all but FC_ZEROS: no backward-data, which is that of the padded input, folded */
     int64_t batch;                        /* >= 0 */
     int64_t groups;                       /* divides both channel counts */
     int64_t in_channels, out_channels;    /* >= 1, totals over all groups */
     int64_t in[FC_AXES];                  /* input extents, >= 1 */
     int64_t kernel[FC_AXES], stride[FC_AXES], dilation[FC_AXES];    /* 1 .. 2^31 - 1 */
-    int64_t pad_lo[FC_AXES], pad_hi[FC_AXES];                       /* 0 .. 2^31 - 1 */
+    int64_t pad_lo[FC_AXES], pad_hi[FC_AXES];    /* 0 .. 2^31 - 1; less than the input to reflect it, at most it in a circle */
     int64_t out[FC_AXES];                 /* derived: (in + pads - (dilation * (kernel - 1) + 1)) / stride + 1 */
 } fc_conv;
 

@@ -61,6 +61,10 @@ fc_status fc_conv_plan_init(fc_conv_plan *plan, const fc_conv *problem, fc_pass 
 {
     *plan = (fc_conv_plan){ .problem = *problem, .pass = pass, .kernels = fc_kernels_active(problem->dtype) };
     /* one image decides, for it must have the same bits in any batch; backward-weights is a sum over the batch anyway */
+    if (pass == FC_BACKWARD_DATA && problem->border != FC_ZEROS) {
+        explain(plan, "backward-data of a border is that of the padded input, folded");
+        return FC_UNSUPPORTED;
+    }
     plan->problem.batch = pass == FC_BACKWARD_WEIGHTS ? fc_max(problem->batch, 1) : 1;
     const struct fc_algorithm *best = NULL, *second = NULL;
     double best_cost = 0, second_cost = 0;

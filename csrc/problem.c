@@ -42,6 +42,8 @@ fc_status fc_conv_init(fc_conv *p)
         const fc_status status = axis_output(p->in[a], p->kernel[a], p->stride[a], p->dilation[a], p->pad_lo[a],
                                              p->pad_hi[a], 0, &p->out[a]);
         if (status) return status;
+        const int64_t most = p->border == FC_REFLECT ? p->in[a] - 1 : p->border == FC_CIRCULAR ? p->in[a] : EXTENT_LIMIT;
+        if (p->pad_lo[a] > most || p->pad_hi[a] > most) return FC_INVALID;
     }
     fc_status status = check_size(p->batch, p->in_channels, p->in);
     if (!status) status = check_size(p->batch, p->out_channels, p->out);

@@ -26,6 +26,7 @@ cdef dict ALGORITHMS = {
     # one of several, for tests and measurements
     "blocked": FC_BLOCKED, "planar": FC_PLANAR, "winograd2": FC_WINOGRAD_2, "winograd4": FC_WINOGRAD_4,
 }
+cdef dict BORDERS = {"zeros": FC_ZEROS, "reflect": FC_REFLECT, "replicate": FC_REPLICATE, "circular": FC_CIRCULAR}
 cdef dict POOLS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 cdef dict DTYPES = {"f4": FC_F32, "float32": FC_F32, "f8": FC_F64, "float64": FC_F64}
 
@@ -317,9 +318,10 @@ cdef class ConvPlan:
 
     def __init__(self, str pass_, str dtype, int64_t batch, int64_t in_channels, int64_t out_channels, int64_t groups,
                  tuple input_size, tuple kernel_size, tuple stride, tuple dilation, tuple pad_lo, tuple pad_hi,
-                 str algorithm="auto", bint strict=False):
+                 str algorithm="auto", bint strict=False, str border="zeros"):
         cdef fc_conv p
         p.dtype = DTYPES[dtype]
+        p.border = BORDERS[border]
         p.batch = batch
         p.groups = groups
         p.in_channels = in_channels

@@ -19,8 +19,11 @@ cdef extern from "fastconv.h" nogil:
         void *data
         ptrdiff_t batch, channel, block
         ptrdiff_t space[3]
+    ctypedef enum fc_border:
+        FC_ZEROS, FC_REFLECT, FC_REPLICATE, FC_CIRCULAR
     ctypedef struct fc_conv:
         fc_dtype dtype
+        fc_border border
         int64_t batch, groups, in_channels, out_channels
         int64_t out[3]
         int64_t stride[3]

@@ -12,7 +12,7 @@
  *     to[n][g, lane][o] = bias + sum over depth d and taps t of
  *                         from[n][g, d][o*stride + t*dilation - offset] * w[g, lane][d][t]
  *
- * with from = 0 outside its extents. Forward is one correlation (lanes = output channels, depth = input channels).
+ * with from = 0 outside its extents, or what `border` says. Forward is one correlation (lanes = output channels, depth = input channels).
  * Backward-data is one for each phase: the input positions h with the same (h + pad) modulo stride see the same taps,
  * every (stride / gcd(stride, dilation))-th one, in reverse order, and step through dy one by one. No position is
  * multiplied with a zero that padding did not put there. Positions no tap reaches are zero. */
@@ -25,6 +25,7 @@ struct fc_corr {
     int64_t taps[FC_AXES], stride[FC_AXES], dilation[FC_AXES], offset[FC_AXES];
     int64_t w_start;                         /* weights: element of tap 0 ... */
     ptrdiff_t w_group, w_lane, w_depth, w_tap[FC_AXES];    /* ... and strides */
+    fc_border border;                        /* backward-data: zeros */
     int relu;                                /* forward: to = max(0, the sum) */
     const char *packed;                      /* see packed.c; `weights` is this phase's part */
     const char *weights;
@@ -48,6 +49,9 @@ static inline int64_t fc_terms(const struct fc_corr *c) { return c->batch * fc_v
 
 /* Lanes of one group in packed weights: whole blocks, and whole panels. */
 static inline int64_t fc_padded_lanes(const struct fc_corr *c) { return fc_round_up(c->lanes, fc_max(FC_BLOCK, c->k->lanes)); }
+
+/* Pixels at[2], at[2] + stride, ... of line (at[0], at[1]) of the input, border included. */
+void fc_border_line(const struct fc_corr *c, int64_t image, int64_t channel, const int64_t *at, int64_t count, char *line);
 
 /* ---- Register tiles (tiles.c) -----------------------------------------------------------------------------------*/
 

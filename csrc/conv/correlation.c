@@ -52,6 +52,7 @@ static void forward_axis(const fc_conv *p, int a, struct fc_corr *c)
 static void fold_stride(struct fc_corr *c, int a)
 {
     if (c->taps[a] != 1 || c->offset[a] != 0 || c->stride[a] == 1) return;
+    if (c->border != FC_ZEROS && (c->to_size[a] - 1) * c->stride[a] >= c->from_size[a]) return;
     c->from_size[a] = (c->from_size[a] - 1) / c->stride[a] + 1;
     c->from.space[a] *= c->stride[a];
     c->stride[a] = 1;
@@ -87,6 +88,7 @@ int fc_phase(const fc_conv_plan *plan, const fc_conv_data *data, int64_t i, stru
     c->w_tap[2] = 1;
     c->w_tap[1] = p->kernel[2];
     c->w_tap[0] = p->kernel[2] * p->kernel[1];
+    c->border = forward ? p->border : FC_ZEROS;
     if (data) {
         c->from = forward ? data->x : data->y;
         c->to = forward ? data->y : data->x;

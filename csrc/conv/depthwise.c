@@ -97,7 +97,7 @@ static struct piece piece_of(const struct fc_corr *c, const struct strip *s, int
 static void pack_input(const struct fc_corr *c, const struct strip *s, const struct piece *p, const fc_tensor *from, char *input)
 {
     struct fc_box b = { .image = p->image, .channel = p->channel, .channels = p->channels, .slices = c->taps[0],
-                        .slice_step = c->dilation[0], .rows = reach(c, 1, s->rows), .columns = reach(c, 2, s->columns) };
+                        .slice_step = c->dilation[0], .rows = reach(c, 1, s->rows), .columns = reach(c, 2, s->columns), .border = c->border };
     for (int a = 0; a < FC_AXES; a++) b.start[a] = p->start[a] * c->stride[a] - c->offset[a];
     fc_box_pack(c->k, from, c->from_size, &b, input);
 }

@@ -90,7 +90,7 @@ static void fill_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrd
 static struct fc_box input_box(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out)
 {
     struct fc_box b = { .slices = c->taps[0], .slice_step = c->dilation[0], .rows = packed_rows(c, s),
-                        .row_gap = packed_step(c, s) - 1, .columns = reach(c, 2, s->columns) };
+                        .row_gap = packed_step(c, s) - 1, .columns = reach(c, 2, s->columns), .border = c->border };
     for (int a = 0; a < FC_AXES; a++) b.start[a] = out[a] * c->stride[a] - c->offset[a];
     return b;
 }

@@ -65,23 +65,12 @@ static struct tap tap_of(const struct fc_corr *c, int64_t j)
                                        in_plane % c->taps[2] * c->dilation[2] - c->offset[2] } };
 }
 
-/* Pixels `w .. w + count` of output row (d, h) under one tap; zeros outside the input. */
+/* `count` pixels of an output row from `o` on under one tap. */
 static void tap_row(const struct fc_corr *c, int64_t image, int64_t channel, const struct tap *tap, const int64_t *o, int64_t count, char *line)
 {
-    const size_t size = c->size;
-    const int64_t stride = c->stride[2], shift = tap->at[2] + o[2] * stride;
-    const int64_t d = o[0] * c->stride[0] + tap->at[0], h = o[1] * c->stride[1] + tap->at[1];
-    int64_t first = shift >= 0 ? 0 : fc_min(fc_ceil_div(-shift, stride), count);
-    int64_t last = shift >= c->from_size[2] ? 0 : fc_min((c->from_size[2] - 1 - shift) / stride + 1, count);
-    if (d < 0 || d >= c->from_size[0] || h < 0 || h >= c->from_size[1] || last <= first) first = last = count;
-    memset(line, 0, (size_t)first * size);
-    if (last > first) {
-        const fc_tensor *t = &c->from;
-        const ptrdiff_t at = image * t->batch + fc_channel(t, channel) + d * t->space[0] + h * t->space[1] +
-                             (shift + first * stride) * t->space[2];
-        c->k->copy_line(line + (size_t)first * size, (const char *)t->data + at * (ptrdiff_t)size, stride * t->space[2], last - first);
-    }
-    memset(line + (size_t)last * size, 0, (size_t)(count - last) * size);
+    int64_t at[FC_AXES];
+    for (int a = 0; a < FC_AXES; a++) at[a] = o[a] * c->stride[a] + tap->at[a];
+    fc_border_line(c, image, channel, at, count, line);
 }
 
 /* The part of output row `pixel` lies in that belongs to [pixel, end); returns its length. */

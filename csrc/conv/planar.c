@@ -31,7 +31,7 @@ static int64_t planes(const struct fc_corr *c) { return c->depths * c->taps[0] *
 struct fc_slab fc_slab_of(const struct fc_corr *c, int64_t rows, int64_t columns)
 {
     struct fc_slab s = { rows, columns, rows + reach(c, 1), columns + reach(c, 2), 0 };
-    if (c->stride[2] == 1 && columns == c->to_size[2])
+    if (c->stride[2] == 1 && columns == c->to_size[2] && c->border == FC_ZEROS)
         s.shared = fc_max(0, fc_min(c->offset[2], s.pitch - c->offset[2] - c->from_size[2]));
     s.pitch -= s.shared;
     return s;
@@ -105,6 +105,22 @@ static struct range range_of(const struct fc_corr *c, const struct fc_piece *p, 
     return k;
 }
 
+/* The same where the border is not zeros: line by line. */
+static void copy_lines(const struct fc_corr *c, const struct fc_slab *s, const struct fc_piece *p, int64_t high, int64_t wide, char *to)
+{
+    int64_t at[FC_AXES];
+    at[2] = p->start[2] * c->stride[2] - c->offset[2] + phase_start(c, 2, wide);
+    for (int64_t depth = 0; depth < c->depths; depth++) {
+        for (int64_t slice = 0; slice < c->taps[0]; slice++, to += s->lines * s->pitch * (ptrdiff_t)c->size) {
+            at[0] = p->start[0] * c->stride[0] - c->offset[0] + slice * c->dilation[0];
+            for (int64_t line = 0; line < p->rows + reach(c, 1); line++) {
+                at[1] = (p->start[1] + line) * c->stride[1] - c->offset[1] + phase_start(c, 1, high);
+                fc_border_line(c, p->image, p->group * c->depths + depth, at, s->pitch, to + line * s->pitch * (ptrdiff_t)c->size);
+            }
+        }
+    }
+}
+
 /* One phase of all channels and slices. */
 static void copy_phase(const struct fc_corr *c, const struct fc_slab *s, const struct fc_piece *p, int64_t high, int64_t wide, char *to)
 {
@@ -127,9 +143,11 @@ static void copy_phase(const struct fc_corr *c, const struct fc_slab *s, const s
 
 void fc_slab_copy(const struct fc_corr *c, const struct fc_slab *s, const struct fc_piece *p, char *to)
 {
+    void (*const copy)(const struct fc_corr *, const struct fc_slab *, const struct fc_piece *, int64_t, int64_t, char *) =
+        c->border == FC_ZEROS ? copy_phase : copy_lines;
     const int64_t high = phases(c, 1), wide = phases(c, 2), phase = c->depths * c->taps[0] * s->lines * s->pitch * (int64_t)c->size;
     for (int64_t i = 0; i < high; i++)
-        for (int64_t j = 0; j < wide; j++) copy_phase(c, s, p, i, j, to + (i * wide + j) * phase);
+        for (int64_t j = 0; j < wide; j++) copy(c, s, p, i, j, to + (i * wide + j) * phase);
 }
 
 /* Whether output channels fill the lanes: all of them, and sums are long enough; longer for wide tiles, which pixels fill

@@ -110,18 +110,19 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t m = job->b.m, slice = s->slice - c->offset[0];
-    const int outside = slice < 0 || slice >= c->from_size[0];
+    const int64_t m = job->b.m, slice = fc_border_position(c->border, s->slice - c->offset[0], c->from_size[0]);
     const fc_tensor *t = &c->from;
-    struct fc_repair r = { .x = (const char *)t->data + (s->image * t->batch + (outside ? 0 : slice) * t->space[0]) * size,
+    struct fc_repair r = { .x = (const char *)t->data + (s->image * t->batch + fc_max(slice, 0) * t->space[0]) * size,
                            .x_depth = t->channel, .x_block = t->block, .x_row = t->space[1], .x_column = t->space[2],
-                           .rows = outside ? 0 : c->from_size[1], .columns = c->from_size[2], .row = (s->row + row) * m - c->offset[1],
                            .w = (const char *)job->weight + (c->w_start + lane * c->w_lane) * size, .w_lane = c->w_lane,
                            .w_depth = c->w_depth, .w_row = c->w_tap[1], .w_column = c->w_tap[2],
                            .lanes = fc_min(FC_BLOCK, c->lanes - lane), .depths = c->depths,
                            .bias = fc_packed_bias(c, 0) + lane * size, .y_row = w->row, .height = w->height };
+    for (int64_t i = 0; i < m + 2; i++)
+        r.row[i] = slice < 0 ? -1 : fc_border_position(c->border, (s->row + row) * m - c->offset[1] + i, c->from_size[1]);
     for (int64_t i = 0; i < p->columns; i++) {
-        r.column = (p->column + i) * m - c->offset[2];
+        for (int64_t j = 0; j < m + 2; j++)
+            r.column[j] = fc_border_position(c->border, (p->column + i) * m - c->offset[2] + j, c->from_size[2]);
         r.y = (char *)w->to + i * m * FC_BLOCK * size;
         r.width = fc_min(m, w->width - i * m);
         c->k->repair(&r, (int)m);

@@ -63,7 +63,7 @@ void fc_transform_input(const struct fc_corr *c, const struct fc_tiling *b, cons
     const int64_t blocks = fc_blocks(channels), tiles = fc_tiling_tiles(b);
     struct fc_segment s = {0};
     while (fc_next_segment(c, b, p->first, p->rows, &s)) {
-        struct fc_box in = { .image = s.image, .slices = 1, .prefetch = fc_prefetches(c), .columns = p->columns * b->m + 2,
+        struct fc_box in = { .image = s.image, .slices = 1, .prefetch = fc_prefetches(c), .columns = p->columns * b->m + 2, .border = c->border,
                              .start = { s.slice - c->offset[0], s.row * b->m - c->offset[1], p->column * b->m - c->offset[2] } };
         struct fc_winograd w = { .from = strip, .row = in.columns * FC_BLOCK, .element = fc_element_step(c, b, channels), .count = p->columns, .lanes = FC_BLOCK };
         for (int64_t block = 0; block < blocks; block++) {

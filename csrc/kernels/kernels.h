@@ -74,8 +74,7 @@ struct fc_winograd {
 struct fc_repair {
     const void *x;               /* the input plane of depth 0 */
     ptrdiff_t x_depth, x_block, x_row, x_column;    /* x_block: of 16 depths */
-    int64_t rows, columns;       /* of the input plane */
-    int64_t row, column;         /* where the tile's first tap falls; may be negative */
+    int64_t row[6], column[6];   /* of the input plane, that the tile's taps meet; -1: zeros */
     const void *w;               /* lane 0, depth 0, tap 0 */
     ptrdiff_t w_lane, w_depth, w_row, w_column;
     int64_t lanes, depths;

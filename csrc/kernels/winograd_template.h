@@ -296,13 +296,13 @@ static int FC_NAME(spoilt)(const struct fc_repair *r, int64_t lane)
     return 0;
 }
 
-/* The (m + 2) x (m + 2) inputs of one depth; zeros outside the plane. */
+/* The (m + 2) x (m + 2) inputs of one depth. */
 static void FC_NAME(patch)(const struct fc_repair *r, int64_t depth, int m, real patch[6][6])
 {
     for (int64_t i = 0; i < m + 2; i++) {
         for (int64_t j = 0; j < m + 2; j++) {
-            const int64_t h = r->row + i, w = r->column + j;
-            const int exists = h >= 0 && h < r->rows && w >= 0 && w < r->columns;
+            const int64_t h = r->row[i], w = r->column[j];
+            const int exists = h >= 0 && w >= 0;
             patch[i][j] = exists ? ((const real *)r->x)[depth / FC_BLOCK * r->x_block + depth % FC_BLOCK * r->x_depth + h * r->x_row + w * r->x_column] : 0;
         }
     }
