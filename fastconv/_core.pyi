@@ -48,7 +48,8 @@ class ConvPlan:
 
     Spatial tuples always have three axes (depth, height, width); a 2-D problem has a leading 1
     (stride 1, dilation 1, padding 0). Raises ValueError for an impossible problem or where the named
-    algorithm does not apply (the message gives the reason; no border but "zeros" has a pass backward_data), OverflowError where a size exceeds int64.
+    algorithm does not apply (the message gives the reason), OverflowError where a size exceeds int64. Only the
+    border "zeros" has a pass backward_data.
     """
     def __init__(
         self, pass_: Pass, dtype: str, batch: int, in_channels: int, out_channels: int, groups: int,

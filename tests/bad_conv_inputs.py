@@ -324,9 +324,13 @@ def algorithms() -> None:
         bad(48, CONVS, VALUE, ("layout", repr(value), "'NHWC'"), layout=value)
     for value in (None, 0, ("N",), ["NCHW"]):
         bad(48, CONVS, TYPE, ("layout", "'NHWC'"), layout=value)
-    for value in ("reflect", "circular", "zero"):
+    for value in ("constant", "mirror", "zero"):
         bad(48, CONVS, VALUE, ("padding_mode", repr(value), "'zeros'"), padding_mode=value)
     bad(48, CONVS, TYPE, ("padding_mode", "None"), padding_mode=None)
+    for op in CONVS:
+        for value, padding in (("reflect", 6), ("reflect", ((0, 6), (0, 0))), ("circular", 7)):
+            bad(48, op, VALUE, (f"padding={np.max(padding)}", repr(value), "which is 6", "'replicate'"),
+                padding_mode=value, padding=padding)  # fmt: skip
 
 
 # ---- gradients of convolution ----------------------------------------------------------------------------

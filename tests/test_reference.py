@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastconv import reference as ref
+from fastconv.reference.windows import repeated, resolve_padding, windows_on
 
 CONVOLUTIONS: list[dict[str, Any]] = [
     dict(shape=(2, 3, 5, 6), weight=(4, 3, 3, 2)),
@@ -59,10 +60,10 @@ PADDING_BY_HAND = {3: ((0, 1), (1, 2)), 4: ((1, 0), (2, 1))}
 @pytest.mark.parametrize("index", range(5))
 def test_conv2d_equals_seven_loops(index: int) -> None:
     x, w, b, options = problem(CONVOLUTIONS[index])
-    by_hand = {name: ref._pair(options.get(name, 1)) for name in ("stride", "dilation")}
+    by_hand = {name: repeated(options.get(name, 1), 2) for name in ("stride", "dilation")}
     padding = options.get("padding", 0)
     if not isinstance(padding, str):
-        padding = ref._resolve_padding(padding, (0, 0), (1, 1), (1, 1), (1, 1))
+        padding = resolve_padding(padding, (0, 0), (1, 1), (1, 1), (1, 1))
     expected = conv2d_by_hand(x, w, b, padding=PADDING_BY_HAND.get(index, padding),
                               groups=options.get("groups", 1), **by_hand)
     y = ref.conv2d(x, w, b, **options)
@@ -131,9 +132,9 @@ def test_infinite_weight_on_a_padded_tap_gives_nan() -> None:
 def test_max_pool2d_by_hand(options: dict[str, Any]) -> None:
     x = np.random.default_rng(0).permutation(2 * 3 * 7 * 8).reshape(2, 3, 7, 8)
     y, where = ref.max_pool2d(x, return_indices=True, **options)
-    windows = ref._windows((7, 8), ref._pair(options["kernel_size"]),
-                           options.get("stride", options["kernel_size"]), options.get("padding", 0),
-                           options.get("dilation", 1), options.get("ceil_mode", False))
+    windows = windows_on((7, 8), repeated(options["kernel_size"], 2),
+                         options.get("stride", options["kernel_size"]), options.get("padding", 0),
+                         options.get("dilation", 1), options.get("ceil_mode", False))
     (top, _), (left, _) = windows.padding
     for n, c, p, q in np.ndindex(y.shape):
         best = -math.inf

@@ -28,11 +28,12 @@ static int64_t phase_start(const struct fc_corr *c, int a, int64_t phase) { retu
 
 static int64_t planes(const struct fc_corr *c) { return c->depths * c->taps[0] * phases(c, 1) * phases(c, 2); }
 
+/* Lines share padding up to what taps reach: lines of the output have the same pitch, and are not to overlap. */
 struct fc_slab fc_slab_of(const struct fc_corr *c, int64_t rows, int64_t columns)
 {
     struct fc_slab s = { rows, columns, rows + reach(c, 1), columns + reach(c, 2), 0 };
     if (c->stride[2] == 1 && columns == c->to_size[2] && c->border == FC_ZEROS)
-        s.shared = fc_max(0, fc_min(c->offset[2], s.pitch - c->offset[2] - c->from_size[2]));
+        s.shared = fc_max(0, fc_min(reach(c, 2), fc_min(c->offset[2], s.pitch - c->offset[2] - c->from_size[2])));
     s.pitch -= s.shared;
     return s;
 }

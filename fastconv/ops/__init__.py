@@ -6,7 +6,14 @@ They keep no state but a cache of plans, and may be called from several threads.
 
 from fastconv.ops._algorithm import algorithm
 from fastconv.ops.act import add, relu, relu_backward
-from fastconv.ops.conv import conv2d, conv2d_backward
+from fastconv.ops.conv import (
+    conv1d,
+    conv1d_backward,
+    conv2d,
+    conv2d_backward,
+    conv3d,
+    conv3d_backward,
+)
 from fastconv.ops.linear import linear, linear_backward
 from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -19,8 +26,12 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
+    "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv3d",
+    "conv3d_backward",
     "linear",
     "linear_backward",
     "max_pool2d",

@@ -42,6 +42,9 @@ MAX_BYTES = 2**47
 
 LAYOUTS = ("NCHW", "NHWC")
 
+#: By the number of spatial axes, with the channels second and last.
+LAYOUTS_OF = {1: ("NCL", "NLC"), 2: LAYOUTS, 3: ("NCDHW", "NDHWC")}
+
 # What to add to the message when the number is too small; the words are those PyTorch's users search for.
 _TOO_SMALL = {
     "stride": "non-positive stride is not supported",
@@ -187,14 +190,22 @@ def integer(name: str, value: object, low: int, high: int = MAX_EXTENT) -> int:
     )
 
 
+_COUNTS = {1: "one integer", 2: "a pair of integers", 3: "three integers"}
+
+
+def several(name: str, value: object, axes: int, low: int) -> Shape:
+    """An integer for all axes, or a tuple or list with one for each, in the order of the axes."""
+    if not isinstance(value, (tuple, list)):
+        return (integer(name, value, low),) * axes
+    if len(value) != axes:
+        raise ValueError(f"{name} must be an integer or {_COUNTS[axes]}, got {shown(value)}")
+    return tuple(integer(f"{name}[{i}]", v, low) for i, v in enumerate(value))
+
+
 def pair(name: str, value: object, low: int) -> tuple[int, int]:
     """An integer for both axes, or a tuple or list of two: (vertical, horizontal)."""
-    if not isinstance(value, (tuple, list)):
-        number = integer(name, value, low)
-        return number, number
-    if len(value) != 2:
-        raise ValueError(f"{name} must be an integer or a pair of integers, got {shown(value)}")
-    return integer(f"{name}[0]", value[0], low), integer(f"{name}[1]", value[1], low)
+    vertical, horizontal = several(name, value, 2, low)
+    return vertical, horizontal
 
 
 def word(name: str, value: object, allowed: Collection[str]) -> str:

@@ -93,24 +93,16 @@ def ready(array: object) -> bool:
 
 
 def exact(value: Any) -> bool:
-    """Whether a parameter may be part of a key: by type an int, a str, or a pair of ints or of such pairs."""
+    """Whether a parameter may be part of a key: by type an int, a str, or a tuple of ints or of pairs of ints."""
     kind = type(value)
     if kind is not tuple:
         return kind is int or kind is str
-    if len(value) != 2:
-        return False
-    first, second = value
-    if type(first) is int:
-        return type(second) is int
-    return _int_pair(first) and _int_pair(second)
+    return all(type(entry) is int or _int_pair(entry) for entry in value)
 
 
 def exact_shape(value: object) -> bool:
-    """Whether value may be part of a key as a shape: a tuple of four ints, by type."""
-    if type(value) is not tuple or len(value) != 4:
-        return False
-    a, b, c, d = value
-    return type(a) is int and type(b) is int and type(c) is int and type(d) is int
+    """Whether value may be part of a key as a shape: a tuple of ints, by type."""
+    return type(value) is tuple and all(type(entry) is int for entry in value)
 
 
 def exact_flags(value: object) -> bool:

@@ -7,29 +7,33 @@ not know: layouts, the words for padding, and whether each window reads the inpu
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard, cast
 
 from fastconv.errors import ShapeError
-from fastconv.ops._check import MAX_EXTENT, Shape, integer, pair, shown
+from fastconv.ops._check import LAYOUTS_OF, MAX_EXTENT, Shape, integer, pair, several, shown
 
 Pair = tuple[int, int]
 Triple = tuple[int, int, int]
 
 IntOrPair = int | Pair
-Padding = int | Pair | tuple[Pair, Pair] | str
+IntOrTriple = int | Triple
+Padding = int | tuple[int, ...] | tuple[Pair, ...] | str
 
 PADDING_WORDS = ("valid", "same", "same_lower")
 
 
-class Geometry(NamedTuple):
-    """Where windows lie on an image: per axis (vertical, horizontal)."""
+AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
-    size: Pair
-    kernel: Pair
-    stride: Pair
-    dilation: Pair
-    pad_lo: Pair
-    pad_hi: Pair
+
+class Geometry(NamedTuple):
+    """Where windows lie: one number for each of one to three axes."""
+
+    size: Shape
+    kernel: Shape
+    stride: Shape
+    dilation: Shape
+    pad_lo: Shape
+    pad_hi: Shape
 
     def effective_kernel(self, axis: int) -> int:
         """Pixels from the first tap of a window to its last, both counted."""
@@ -38,34 +42,39 @@ class Geometry(NamedTuple):
     def padded_size(self, axis: int) -> int:
         return self.pad_lo[axis] + self.size[axis] + self.pad_hi[axis]
 
+    def padded(self) -> "Geometry":
+        """The same windows on the padded image."""
+        axes = range(len(self.size))
+        none = (0,) * len(self.size)
+        return self._replace(size=tuple(map(self.padded_size, axes)), pad_lo=none, pad_hi=none)
+
     def three_axes(self) -> tuple[Triple, Triple, Triple, Triple, Triple, Triple]:
-        """The same on a volume one pixel deep: in this order the core's plans take them."""
-        return (
-            (1, *self.size), (1, *self.kernel), (1, *self.stride), (1, *self.dilation),
-            (0, *self.pad_lo), (0, *self.pad_hi),
-        )  # fmt: skip
+        """The same on a volume one pixel deep, or a line of one: in this order the core's plans take them."""
+        more = 3 - len(self.size)
+        ones, zeros = (1,) * more, (0,) * more
+        fields = (*(ones + f for f in self[:4]), *(zeros + f for f in self[4:]))
+        return cast(tuple[Triple, Triple, Triple, Triple, Triple, Triple], fields)
 
 
 # ---- layouts ---------------------------------------------------------------------------------------------
 
 
-def image_axes(name: str, shape: Shape, layout: str) -> tuple[int, int, Pair]:
-    """(batch, channels, (height, width)) of an image batch; only the batch may be empty."""
-    if len(shape) != 4:
-        fix = f" For one image pass {name}[None]." if len(shape) == 3 else ""
-        raise ShapeError(f"{name} must have 4 axes, {layout}, got {len(shape)}: shape {shape}.{fix}")
-    if layout == "NCHW":
-        batch, channels, height, width = shape
-    else:
-        batch, height, width, channels = shape
-    if 0 in (channels, height, width):
+def image_axes(name: str, shape: Shape, layout: str) -> tuple[int, int, Shape]:
+    """(batch, channels, (height, width)) of an image batch, or other axes; only the batch may be empty."""
+    axes = len(layout)
+    if len(shape) != axes:
+        fix = f" For one image pass {name}[None]." if len(shape) == axes - 1 else ""
+        raise ShapeError(f"{name} must have {axes} axes, {layout}, got {len(shape)}: shape {shape}.{fix}")
+    batch, *rest = shape
+    channels = rest.pop(layout.index("C") - 1)
+    if 0 in (channels, *rest):
         raise ShapeError(f"{name} is empty: shape {shape}, layout {layout}. Only the batch may be 0.")
-    return batch, channels, (height, width)
+    return batch, channels, tuple(rest)
 
 
-def image_shape(batch: int, channels: int, size: Pair, layout: str) -> Shape:
+def image_shape(batch: int, channels: int, size: Shape, layout: str) -> Shape:
     """The inverse of image_axes."""
-    return (batch, channels, *size) if layout == "NCHW" else (batch, *size, channels)
+    return (batch, channels, *size) if layout[1] == "C" else (batch, *size, channels)
 
 
 def check_grad_output(shape: Shape, expected: Shape, layout: str) -> None:
@@ -87,27 +96,25 @@ def input_shape(name: str, value: object) -> Shape:
 # ---- padding ---------------------------------------------------------------------------------------------
 
 
-def _padding(value: object, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
+def _padding(value: object, size: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[Shape, Shape]:
     """((top, left), (bottom, right)) from any form of padding: see conv2d."""
+    axes = len(size)
     if isinstance(value, str):
         if value not in PADDING_WORDS:
             words = ", ".join(map(repr, PADDING_WORDS))
             raise ValueError(f"padding must be integers or one of {words}, got {shown(value)}")
-        vertical, horizontal = (
-            _padding_of_word(value, size[i], dilation[i] * (kernel[i] - 1) + 1, stride[i]) for i in (0, 1)
-        )
-    elif _is_nested(value):
-        vertical, horizontal = pair("padding[0]", value[0], 0), pair("padding[1]", value[1], 0)
+        ends = [_padding_of_word(value, size[i], dilation[i] * (kernel[i] - 1) + 1, stride[i]) for i in range(axes)]
+    elif _is_nested(value, axes):
+        ends = [pair(f"padding[{i}]", v, 0) for i, v in enumerate(value)]
     else:
-        both = pair("padding", value, 0)
-        vertical, horizontal = (both[0], both[0]), (both[1], both[1])
-    return (vertical[0], horizontal[0]), (vertical[1], horizontal[1])
+        ends = [(p, p) for p in several("padding", value, axes, 0)]
+    return tuple(lo for lo, _ in ends), tuple(hi for _, hi in ends)
 
 
-def _is_nested(value: object) -> TypeGuard[Sequence[object]]:
+def _is_nested(value: object, axes: int) -> TypeGuard[Sequence[object]]:
     return (
         isinstance(value, (tuple, list))
-        and len(value) == 2
+        and len(value) == axes
         and all(isinstance(v, (tuple, list)) for v in value)
     )
 
@@ -124,21 +131,38 @@ def _padding_of_word(word: str, size: int, effective: int, stride: int) -> Pair:
 # ---- convolution -----------------------------------------------------------------------------------------
 
 
-def conv_geometry(size: Pair, weight: Shape, stride: object, padding: object, dilation: object) -> Geometry:
+def conv_geometry(
+    size: Shape, weight: Shape, stride: object, padding: object, dilation: object, padding_mode: str = "zeros"
+) -> Geometry:
     """The windows of a convolution; ShapeError where not even one fits."""
-    kernel = (weight[2], weight[3])
-    strides, dilations = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    kernel, axes = weight[2:], len(size)
+    strides, dilations = several("stride", stride, axes, 1), several("dilation", dilation, axes, 1)
     pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
     geometry = Geometry(size, kernel, strides, dilations, pad_lo, pad_hi)
+    check_border(size, pad_lo, pad_hi, padding_mode)
     _check_fits(geometry, "x", f"weight {weight}")
     return geometry
 
 
-def check_weight(shape: Shape) -> None:
+def check_border(size: Shape, pad_lo: Shape, pad_hi: Shape, mode: str) -> None:
+    """ShapeError where an image is too small for what its padding has to show of it."""
+    if mode not in ("reflect", "circular"):
+        return
+    for name, n, lo, hi in zip(AXIS_NAMES[len(size)], size, pad_lo, pad_hi, strict=True):
+        if max(lo, hi) > n - (mode == "reflect"):
+            most = f"less than the {name}" if mode == "reflect" else f"at most the {name}"
+            raise ShapeError(
+                f"padding={max(lo, hi)} with padding_mode={mode!r} must be {most} of x, which is {n}: "
+                f"{mode} padding repeats each pixel once. Pad less, or use padding_mode='replicate'."
+            )
+
+
+def check_weight(shape: Shape, axes: int = 2) -> None:
     """Weights are OIHW in both layouts: (out_channels, in_channels / groups, kernel height, kernel width)."""
-    if len(shape) != 4:
+    if len(shape) != axes + 2:
+        names = ", ".join(AXIS_NAMES[axes])
         raise ShapeError(
-            f"weight must have 4 axes (out, in / groups, height, width), got {len(shape)}: shape {shape}"
+            f"weight must have {axes + 2} axes (out, in / groups, {names}), got {len(shape)}: shape {shape}"
         )
     if 0 in shape:
         raise ShapeError(f"weight is empty: shape {shape}. Every axis must be at least 1.")
@@ -148,10 +172,12 @@ def check_weight(shape: Shape) -> None:
 
 def check_channels(x: Shape, weight: Shape, groups: int, layout: str) -> None:
     """ShapeError unless groups divides the channels and x has the channels that the weights read."""
-    axis = 1 if layout == "NCHW" else 3
+    last = len(layout) - 1
+    axis = layout.index("C")
     channels, needed = x[axis], weight[1] * groups
     if channels != needed:
-        other, other_axis, ordinal = ("NHWC", 3, "last") if layout == "NCHW" else ("NCHW", 1, "second")
+        other_axis, ordinal = (last, "last") if axis == 1 else (1, "second")
+        other = LAYOUTS_OF[last - 1][axis == 1]
         hint = (
             f" The {ordinal} axis is {needed}: did you mean layout={other!r}?"
             if x[other_axis] == needed
@@ -175,7 +201,7 @@ def check_bias(shape: Shape, out_channels: int) -> None:
 
 
 def _check_fits(geometry: Geometry, array: str, kernel_name: str) -> None:
-    for axis, direction in enumerate(("height", "width")):
+    for axis, direction in enumerate(AXIS_NAMES[len(geometry.size)]):
         effective, padded = geometry.effective_kernel(axis), geometry.padded_size(axis)
         if effective > padded:
             raise ShapeError(
@@ -189,15 +215,16 @@ def _check_fits(geometry: Geometry, array: str, kernel_name: str) -> None:
 
 
 def pool_geometry(
-    size: Pair, kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: bool
+    size: Shape, kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: bool
 ) -> Geometry:
     """The windows of a pooling; an error where not one fits or one would read nothing but padding."""
-    kernel = pair("kernel_size", kernel_size, 1)
-    strides = kernel if _is_default(stride) else pair("stride", stride, 1)
-    dilations = pair("dilation", dilation, 1)
+    axes = len(size)
+    kernel = several("kernel_size", kernel_size, axes, 1)
+    strides = kernel if _is_default(stride) else several("stride", stride, axes, 1)
+    dilations = several("dilation", dilation, axes, 1)
     pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
     geometry = Geometry(size, kernel, strides, dilations, pad_lo, pad_hi)
-    for axis in (0, 1):
+    for axis in range(axes):
         most = max(pad_lo[axis], pad_hi[axis])
         if most > geometry.effective_kernel(axis) // 2:
             raise ValueError(
@@ -205,7 +232,7 @@ def pool_geometry(
                 f"padding={most}, kernel_size={kernel[axis]} and dilation={dilations[axis]}"
             )
     _check_fits(geometry, "x", f"kernel_size={kernel}")
-    for axis, direction in enumerate(("height", "width")):
+    for axis, direction in enumerate(AXIS_NAMES[axes]):
         if count := _blind_windows(geometry, axis, ceil_mode):
             raise ShapeError(
                 f"dilation={dilations[axis]} with padding={pad_lo[axis]} makes {count} windows step over "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two-dimensional convolution and its gradients on NumPy arrays.
+"""Convolution of one to three axes, and its gradients, on NumPy arrays.
 
 With s the stride, d the dilation, (t, l) the padding at the top and the left, g the groups of C input and K
 output channels, and c' = c + (C / g) * (k // (K / g)) the input channel that channel c of filter k reads:
@@ -22,8 +22,9 @@ import numpy as np
 from fastconv import _core
 from fastconv.ops import _packed, _plans
 from fastconv.ops._algorithm import ALGORITHMS, Choice, current, resolve
+from fastconv.ops._border import Border, fold_border
 from fastconv.ops._check import (
-    LAYOUTS,
+    LAYOUTS_OF,
     Array,
     Shape,
     check_bytes,
@@ -37,6 +38,7 @@ from fastconv.ops._check import (
 from fastconv.ops._shapes import (
     Geometry,
     IntOrPair,
+    IntOrTriple,
     Padding,
     check_bias,
     check_channels,
@@ -49,7 +51,7 @@ from fastconv.ops._shapes import (
 
 Needs = tuple[bool, bool, bool]
 
-PADDING_MODES = ("zeros",)
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 BLOCK = 16    # channels of a block of the native layout
 
@@ -81,7 +83,8 @@ def conv2d(
         (none), "same" (the least that gives ceil(H / stride) rows and ceil(W / stride) columns, an odd pixel
         at the bottom and the right, as in TensorFlow) or "same_lower" (an odd pixel at the top and the left).
     groups: filters k * K / groups up to (k + 1) * K / groups read only the k-th part of the channels.
-    padding_mode: "zeros".
+    padding_mode: what padding shows of a row a b c d. "zeros": 0 0|a b c d|0 0; "reflect": c b|a b c d|c b, of at most
+        size - 1 pixels; "replicate": a a|a b c d|d d; "circular": c d|a b c d|a b, of at most size pixels.
     algorithm: "auto", "direct", "im2col" or "winograd"; see `algorithm`.
     out: where to write the result; C-contiguous, of its shape and dtype, overlapping no input.
 
@@ -103,13 +106,7 @@ def conv2d(
     >>> ops.conv2d(x, w, padding="same").shape
     (1, 1, 4, 4)
     """
-    x, weight, bias, (plan, shape, dtype, channels_last) = _forward_call(
-        x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, algorithm
-    )
-    y = _empty(shape, dtype) if out is None else output_array(out, shape, dtype, (x, weight, bias))
-    if plan is not None:
-        plan.forward(x, weight, bias, y, channels_last)
-    return y if out is None else out
+    return _forward(2, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, algorithm, out)
 
 
 def conv2d_backward(
@@ -147,8 +144,107 @@ def conv2d_backward(
     >>> dx, dw.shape, db.tolist()
     (None, (4, 3, 3, 3), [18.0, 18.0, 18.0, 18.0])
     """
+    return _backward(
+        2, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs
+    )
+
+
+def conv1d(
+    x: Array, weight: Array, bias: Array | None = None, stride: int | tuple[int] = 1, padding: Padding = 0,
+    dilation: int | tuple[int] = 1, groups: int = 1, *, padding_mode: str = "zeros", layout: str = "NCL",
+    algorithm: str = "auto", out: Array | None = None,
+) -> Array:  # fmt: skip
+    """conv2d of signals: x (N, C, L), or (N, L, C) with layout="NLC"; weight (K, C / groups, taps); bias (K,).
+
+    Returns (N, K, OL), or (N, OL, K), OL = (L + before + after - dilation * (taps - 1) - 1) // stride + 1.
+    Parameters and errors are those of conv2d with one axis: padding is an int, (int,), ((before, after),) or a word.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> x, w = np.array([[[1.0, 2.0, 4.0, 8.0]]]), np.array([[[-1.0, 1.0]]])
+    >>> ops.conv1d(x, w).tolist()
+    [[[1.0, 2.0, 4.0]]]
+    """
+    return _forward(1, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, algorithm, out)
+
+
+def conv1d_backward(
+    grad_output: Array, x: Array, weight: Array, stride: int | tuple[int] = 1, padding: Padding = 0,
+    dilation: int | tuple[int] = 1, groups: int = 1, *, padding_mode: str = "zeros", layout: str = "NCL",
+    algorithm: str = "auto", needs: Needs = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
+    """The gradients (dx, dw, db) of sum(grad_output * conv1d(x, weight, bias, ...)); see conv2d_backward.
+
+    grad_output: (N, K, OL), or (N, OL, K). Shapes of the results: those of x, weight and bias.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> dx, dw, db = ops.conv1d_backward(np.ones((1, 1, 3)), np.ones((1, 1, 4)), np.array([[[-1.0, 1.0]]]))
+    >>> dx.tolist(), dw.tolist(), db.tolist()
+    ([[[-1.0, 0.0, 0.0, 1.0]]], [[[3.0, 3.0]]], [3.0])
+    """
+    return _backward(
+        1, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs
+    )
+
+
+def conv3d(
+    x: Array, weight: Array, bias: Array | None = None, stride: IntOrTriple = 1, padding: Padding = 0,
+    dilation: IntOrTriple = 1, groups: int = 1, *, padding_mode: str = "zeros", layout: str = "NCDHW",
+    algorithm: str = "auto", out: Array | None = None,
+) -> Array:  # fmt: skip
+    """conv2d of volumes: x (N, C, D, H, W), or (N, D, H, W, C) with layout="NDHWC"; weight (K, C / groups, kd, kh, kw).
+
+    bias: (K,). Returns (N, K, OD, OH, OW), or (N, OD, OH, OW, K), each extent as in conv2d. Parameters and errors
+    are those of conv2d with three axes: (depth, height, width), or three pairs of paddings.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.conv3d(np.ones((1, 2, 3, 3, 3)), np.ones((1, 2, 2, 2, 2))).tolist()
+    [[[[[16.0, 16.0], [16.0, 16.0]], [[16.0, 16.0], [16.0, 16.0]]]]]
+    """
+    return _forward(3, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, algorithm, out)
+
+
+def conv3d_backward(
+    grad_output: Array, x: Array, weight: Array, stride: IntOrTriple = 1, padding: Padding = 0,
+    dilation: IntOrTriple = 1, groups: int = 1, *, padding_mode: str = "zeros", layout: str = "NCDHW",
+    algorithm: str = "auto", needs: Needs = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
+    """The gradients (dx, dw, db) of sum(grad_output * conv3d(x, weight, bias, ...)); see conv2d_backward.
+
+    grad_output: (N, K, OD, OH, OW), or with the channels last. Shapes of the results: those of x, weight and bias.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> dx, dw, db = ops.conv3d_backward(np.ones((1, 1, 1, 1, 1)), np.ones((1, 1, 2, 2, 2)), np.ones((1, 1, 2, 2, 2)))
+    >>> dx.sum().item(), dw.sum().item(), db.tolist()
+    (8.0, 8.0, [1.0])
+    """
+    return _backward(
+        3, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs
+    )
+
+
+def _forward(
+    axes: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    padding_mode: Any, layout: Any, algorithm: Any, out: Any,
+) -> Array:  # fmt: skip
+    x, weight, bias, (plan, shape, dtype, channels_last) = _forward_call(
+        axes, x, weight, bias, stride, padding, dilation, groups, padding_mode, layout, algorithm
+    )
+    y: Array = _empty(shape, dtype) if out is None else output_array(out, shape, dtype, (x, weight, bias))
+    if plan is not None:
+        plan.forward(x, weight, bias, y, channels_last)
+    return y if out is None else out
+
+
+def _backward(
+    axes: int, grad_output: Any, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    padding_mode: Any, layout: Any, algorithm: Any, needs: Needs,
+) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
     grad_output, x, weight, (plans, shapes, dtype, channels_last, _) = _backward_call(
-        grad_output, x, weight, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs
+        axes, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs
     )
     dx, dw, db = (_empty(s, dtype) if n else None for s, n in zip(shapes, needs, strict=True))
     run_backward(plans, (grad_output, x, weight), (dx, dw, db), channels_last)
@@ -192,7 +288,7 @@ def layer_forward(
     if type(x) is _core.Blocked and not _whole_blocks(weight.shape, x.shape[1]):
         x = x.plain()
     x, weight, bias, (plan, shape, dtype, _) = _forward_call(
-        x, weight, bias, *geometry, padding_mode, "NCHW", algorithm
+        len(weight.shape) - 2, x, weight, bias, *geometry, padding_mode, _plain_layout(weight), algorithm
     )
     native = native and shape[1] % BLOCK == 0 and _whole_blocks(weight.shape, x.shape[1])
     if plan is None or parameters is None:
@@ -208,7 +304,7 @@ def layer_backward(
     if type(grad_output) is _core.Blocked and not _whole_blocks(weight.shape, x.shape[1]):
         grad_output = grad_output.plain()
     grad_output, x, weight, (plans, shapes, dtype, channels_last, _) = _backward_call(
-        grad_output, x, weight, *geometry, padding_mode, "NCHW", algorithm, needs
+        len(weight.shape) - 2, grad_output, x, weight, *geometry, padding_mode, _plain_layout(weight), algorithm, needs
     )
     dx: Images | None = None
     if needs[0]:
@@ -220,6 +316,11 @@ def layer_backward(
         source = _packed.get(plans[0], (parameters[0], None))
     run_backward(plans, (grad_output, x, source), (dx, dw, db), channels_last)
     return dx, dw, db
+
+
+def _plain_layout(weight: Array) -> str:
+    """NCHW, or that of images with another number of axes."""
+    return LAYOUTS_OF[len(weight.shape) - 2][0]
 
 
 def _whole_blocks(weight: Shape, channels: int) -> bool:
@@ -239,18 +340,32 @@ def run_backward(
                 gradient.fill(0)
         return
     if dx is not None:
-        plans[0].backward_data(grad_output, weight, dx, channels_last)
+        _run_data(plans[0], plans[2], grad_output, weight, dx, channels_last)
     if dw is not None:
         plans[1].backward_weights(grad_output, x, dw, channels_last)
     if db is not None:
         _core.sum_channels(grad_output, db, channels_last)
 
 
+def _run_data(
+    plan: _core.ConvPlan, border: Border | None, grad_output: Images, weight: Any, dx: Images, channels_last: bool
+) -> None:
+    if border is None:
+        plan.backward_data(grad_output, weight, dx, channels_last)
+        return
+    first = 1 if channels_last else 2
+    shape = border.padded_shape(dx.shape, first)
+    padded: Images = _core.empty_blocked(shape, dx.dtype) if type(dx) is _core.Blocked else _empty(shape, dx.dtype)
+    plan.backward_data(grad_output, weight, padded, channels_last)
+    to, whole = (a.array if isinstance(a, _core.Blocked) else a for a in (dx, padded))    # (N, C / 16, spatial..., 16)
+    to[...] = fold_border(whole, border, first)
+
+
 # ---- finding the plan ------------------------------------------------------------------------------------
 
 
 def _forward_call(
-    x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, padding_mode: Any,
+    axes: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, padding_mode: Any,
     layout: Any, algorithm: Any,
 ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
     """The arrays as the core can read them, and the call for them."""
@@ -265,7 +380,7 @@ def _forward_call(
         and type(groups) is int
     ):
         key = (
-            "conv2d", x.shape, x.dtype, weight.shape, weight.dtype,
+            axes, "conv", x.shape, x.dtype, weight.shape, weight.dtype,
             None if bias is None else bias.shape, None if bias is None else bias.dtype,
             stride, padding, dilation, groups, padding_mode, layout, algorithm, current.get(),
         )  # fmt: skip
@@ -273,12 +388,12 @@ def _forward_call(
         if call is not None:
             return x, weight, bias, call
     return _check_forward(
-        key, x, weight, bias, (stride, padding, dilation, groups), padding_mode, layout, algorithm
+        key, axes, x, weight, bias, (stride, padding, dilation, groups), padding_mode, layout, algorithm
     )
 
 
 def _backward_call(
-    grad_output: Any, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
+    axes: int, grad_output: Any, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any,
     padding_mode: Any, layout: Any, algorithm: Any, needs: Any,
 ) -> tuple[Any, Any, Any, Any]:  # fmt: skip
     """The arrays as the core can read them, and the call for them."""
@@ -294,7 +409,7 @@ def _backward_call(
         and _plans.exact_flags(needs)
     ):
         key = (
-            "conv2d_backward", grad_output.shape, grad_output.dtype, x.shape, x.dtype, weight.shape,
+            axes, "conv_backward", grad_output.shape, grad_output.dtype, x.shape, x.dtype, weight.shape,
             weight.dtype, stride, padding, dilation, groups, padding_mode, layout, algorithm, needs,
             current.get(),
         )  # fmt: skip
@@ -302,7 +417,7 @@ def _backward_call(
         if call is not None:
             return grad_output, x, weight, call
     return _check_backward(
-        key, grad_output, x, weight, (stride, padding, dilation, groups), padding_mode, layout, algorithm, needs
+        key, axes, grad_output, x, weight, (stride, padding, dilation, groups), padding_mode, layout, algorithm, needs
     )
 
 
@@ -315,16 +430,23 @@ class _Problem(NamedTuple):
     out_channels: int
     groups: int
     geometry: Geometry
+    padding_mode: str
     layout: str
     choice: Choice
 
     def plan(self, pass_: "_core.Pass") -> _core.ConvPlan:
-        """The core's plan of one pass; of a batch of one for an empty batch, which is checked and not run."""
+        """The core's plan of one pass; of a batch of one for an empty batch, which is checked and not run.
+
+        Backward-data of a border is that of the padded images: what it gives has to be folded (run_backward).
+        """
         algorithm, strict = self.choice
+        geometry, border = self.geometry, self.padding_mode
+        if pass_ == "backward_data" and border != "zeros":
+            geometry, border = geometry.padded(), "zeros"
         try:
             return _core.ConvPlan(
                 pass_, self.dtype, max(self.batch, 1), self.channels, self.out_channels, self.groups,
-                *self.geometry.three_axes(), algorithm, strict,
+                *geometry.three_axes(), algorithm, strict, border,
             )  # fmt: skip
         except OverflowError:
             raise OverflowError(f"the output or its sums are too large for 64-bit sizes: {self}") from None
@@ -334,12 +456,18 @@ class _Problem(NamedTuple):
             raise ValueError(f"algorithm={algorithm!r} does not apply here: {error}") from None
 
     def output_shape(self, plan: _core.ConvPlan) -> Shape:
-        _, height, width = plan.output_size
-        return image_shape(self.batch, self.out_channels, (height, width), self.layout)
+        return image_shape(self.batch, self.out_channels, plan.output_size[-len(self.geometry.size):], self.layout)
+
+    def border(self) -> Border | None:
+        """How to fold the gradient of the padded images."""
+        if self.padding_mode == "zeros":
+            return None
+        return Border(self.padding_mode, self.geometry.pad_lo, self.geometry.pad_hi)
 
 
 def _check_forward(
     key: tuple[Hashable, ...] | None,
+    axes: int,
     x: Array,
     weight: Array,
     bias: Array | None,
@@ -352,10 +480,10 @@ def _check_forward(
     x, weight = float_array("x", x), float_array("weight", weight)
     bias = None if bias is None else float_array("bias", bias)
     same_dtype(x=x, weight=weight, bias=bias)
-    problem = check_problem(x, weight, *parameters, padding_mode, layout, algorithm)
+    problem = check_problem(x, weight, *parameters, padding_mode, layout, algorithm, axes)
     if bias is not None:
         check_bias(bias.shape, problem.out_channels)
-    canonical = ("conv2d", problem)
+    canonical = ("conv", problem)
     call = _plans.add(canonical, lambda: _plan_forward(problem))
     _plans.alias(key, canonical)
     return x, weight, bias, call
@@ -363,6 +491,7 @@ def _check_forward(
 
 def _check_backward(
     key: tuple[Hashable, ...] | None,
+    axes: int,
     grad_output: Array,
     x: Array,
     weight: Array,
@@ -376,9 +505,9 @@ def _check_backward(
     grad_output = float_array("grad_output", grad_output)
     x, weight = float_array("x", x), float_array("weight", weight)
     same_dtype(x=x, weight=weight, grad_output=grad_output)
-    problem = check_problem(x, weight, *parameters, padding_mode, layout, algorithm)
+    problem = check_problem(x, weight, *parameters, padding_mode, layout, algorithm, axes)
     wanted = flags("needs", needs, 3)
-    canonical = ("conv2d_backward", problem, wanted)
+    canonical = ("conv_backward", problem, wanted)
     call = _plans.add(canonical, lambda: _plan_backward(problem, x.shape, weight.shape, wanted))
     check_grad_output(grad_output.shape, call[-1], problem.layout)
     _plans.alias(key, canonical)
@@ -395,16 +524,19 @@ def check_problem(
     padding_mode: object,
     layout: object,
     algorithm: object,
+    axes: int = 2,
 ) -> _Problem:
-    word("padding_mode", padding_mode, PADDING_MODES)
-    layout = word("layout", layout, LAYOUTS)
+    mode = word("padding_mode", padding_mode, PADDING_MODES)
+    layout = word("layout", layout, LAYOUTS_OF[axes])
     choice = resolve(word("algorithm", algorithm, ALGORITHMS), current.get())
     batch, channels, size = image_axes("x", x.shape, layout)
-    check_weight(weight.shape)
+    check_weight(weight.shape, axes)
     groups = integer("groups", groups, 1)
     check_channels(x.shape, weight.shape, groups, layout)
-    geometry = conv_geometry(size, weight.shape, stride, padding, dilation)
-    return _Problem(x.dtype.name, batch, channels, weight.shape[0], groups, geometry, layout, choice)
+    geometry = conv_geometry(size, weight.shape, stride, padding, dilation, mode)
+    if not any(geometry.pad_lo + geometry.pad_hi):
+        mode = "zeros"    # whatever it is: one plan
+    return _Problem(x.dtype.name, batch, channels, weight.shape[0], groups, geometry, mode, layout, choice)
 
 
 def _plan_forward(problem: _Problem) -> tuple[_core.ConvPlan | None, Shape, np.dtype[Any], bool]:
@@ -412,16 +544,16 @@ def _plan_forward(problem: _Problem) -> tuple[_core.ConvPlan | None, Shape, np.d
     plan = problem.plan("forward")
     shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
     check_bytes("the output", shape, dtype)
-    return (plan if problem.batch else None), shape, dtype, problem.layout == "NHWC"
+    return (plan if problem.batch else None), shape, dtype, problem.layout.endswith("C")
 
 
 def _plan_backward(
     problem: _Problem, x: Shape, weight: Shape, wanted: tuple[bool, ...]
 ) -> tuple[Any, tuple[Shape, Shape, Shape], np.dtype[Any], bool, Shape]:
-    """(plans of dx and dw, None for an empty batch; shapes, dtype, channels_last; shape of grad_output)."""
+    """(plans and border, None for an empty batch; shapes, dtype, channels_last; shape of grad_output)."""
     data = problem.plan("backward_data") if wanted[0] else None
     weights = problem.plan("backward_weights") if wanted[1] else None
     grad_output = problem.output_shape(data or weights or problem.plan("forward"))
-    plans = (data, weights) if problem.batch else None
+    plans = (data, weights, problem.border()) if problem.batch else None
     shapes = (x, weight, (problem.out_channels,))
-    return plans, shapes, np.dtype(problem.dtype), problem.layout == "NHWC", grad_output
+    return plans, shapes, np.dtype(problem.dtype), problem.layout.endswith("C"), grad_output

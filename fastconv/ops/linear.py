@@ -210,6 +210,7 @@ def _plan_backward(problem: _Problem, wanted: tuple[bool, ...]) -> tuple[Any, Sh
         plans = (
             problem.plan("backward_data") if wanted[0] else None,
             problem.plan("backward_weights") if wanted[1] else None,
+            None,    # no border
         )
     images = problem.image(problem.in_features), problem.filters(), problem.image(problem.out_features)
     return plans, *images, problem.dtype

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The slow, obvious twin of every operation: the oracle of the tests, and the definition of what is right.
+
+Each function has the signature of its namesake in :mod:`fastconv.ops` and is written to be read, not to be
+fast: one loop over the taps of the kernel, one strided slice and one sum of products per tap.
+
+Results are float64, whatever the precision of the arguments, with two exceptions: integer arguments give
+exact int64 results (averages excepted), and ``np.longdouble`` arguments stay longdouble. ``algorithm`` is
+accepted everywhere and means nothing here.
+
+Conventions, which hold for the whole library:
+
+* A padded tap behaves as ``x = 0``: an infinite weight on a padded tap gives NaN.
+* Maximum: NaN propagates; of equal values the first one in row-major order is taken, of several NaN the
+  last, and where everything is -inf the first element inside the image.
+* ``padding`` is an int, a tuple ``(height, width)``, ``((top, bottom), (left, right))``, ``"valid"``,
+  ``"same"`` (output size ``ceil(n / stride)``, the odd pixel at the end) or ``"same_lower"`` (the odd pixel
+  at the start).
+
+>>> import numpy as np
+>>> x = np.arange(9).reshape(1, 1, 3, 3)
+>>> conv2d(x, np.ones((1, 1, 2, 2), int))[0, 0]
+array([[ 8, 12],
+       [20, 24]])
+"""
+
+from fastconv.reference.conv import (
+    conv1d,
+    conv1d_backward,
+    conv2d,
+    conv2d_abs,
+    conv2d_backward,
+    conv2d_backward_abs,
+    conv3d,
+    conv3d_backward,
+)
+from fastconv.reference.layers import add, batch_norm, batch_norm_backward, linear, linear_backward, relu, relu_backward
+from fastconv.reference.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.reference.winograd import WINOGRAD_POINTS, WinogradMatrices, winograd, winograd_abs, winograd_matrices
+
+__all__ = [
+    "WINOGRAD_POINTS", "WinogradMatrices", "add", "avg_pool2d", "avg_pool2d_backward", "batch_norm",
+    "batch_norm_backward", "conv1d", "conv1d_backward", "conv2d", "conv2d_abs", "conv2d_backward",
+    "conv2d_backward_abs", "conv3d", "conv3d_backward", "linear", "linear_backward", "max_pool2d",
+    "max_pool2d_backward", "relu", "relu_backward", "winograd", "winograd_abs", "winograd_matrices",
+]
