@@ -144,6 +144,41 @@ def conv_geometry(
     return geometry
 
 
+def transposed_geometry(
+    size: Shape, weight: Shape, stride: object, padding: object, output_padding: object, dilation: object
+) -> Geometry:
+    """The windows of the convolution whose gradient a transposed convolution of images of `size` is.
+
+    geometry.size is the size of the result; that convolution may have more outputs than `size` where
+    output_padding reaches beyond a stride.
+    """
+    kernel, axes = weight[2:], len(size)
+    strides, dilations = several("stride", stride, axes, 1), several("dilation", dilation, axes, 1)
+    more = several("output_padding", output_padding, axes, 0)
+    if isinstance(padding, str):
+        raise ValueError(
+            f"padding of a transposed convolution must be integers, got {padding!r}: "
+            "give the numbers, and output_padding for the size you want"
+        )
+    pad_lo, pad_hi = _padding(padding, size, kernel, strides, dilations)
+    for axis in range(axes):
+        if more[axis] >= max(strides[axis], dilations[axis]):
+            raise ValueError(
+                f"output_padding must be smaller than stride or dilation, got output_padding={more[axis]}, "
+                f"stride={strides[axis]}, dilation={dilations[axis]}"
+            )
+    out = tuple(
+        (size[a] - 1) * strides[a] - pad_lo[a] - pad_hi[a] + dilations[a] * (kernel[a] - 1) + 1 + more[a]
+        for a in range(axes)
+    )
+    if min(out) < 1:
+        raise ShapeError(
+            f"x of size {size} with stride={strides}, padding={pad_lo}, {pad_hi} and weight {weight} gives an "
+            f"output of size {out}: padding is taken off a transposed convolution. Pad less."
+        )
+    return Geometry(out, kernel, strides, dilations, pad_lo, pad_hi)
+
+
 def check_border(size: Shape, pad_lo: Shape, pad_hi: Shape, mode: str) -> None:
     """ShapeError where an image is too small for what its padding has to show of it."""
     if mode not in ("reflect", "circular"):
@@ -157,13 +192,11 @@ def check_border(size: Shape, pad_lo: Shape, pad_hi: Shape, mode: str) -> None:
             )
 
 
-def check_weight(shape: Shape, axes: int = 2) -> None:
+def check_weight(shape: Shape, axes: int = 2, channels: str = "(out, in / groups, ") -> None:
     """Weights are OIHW in both layouts: (out_channels, in_channels / groups, kernel height, kernel width)."""
     if len(shape) != axes + 2:
-        names = ", ".join(AXIS_NAMES[axes])
-        raise ShapeError(
-            f"weight must have {axes + 2} axes (out, in / groups, {names}), got {len(shape)}: shape {shape}"
-        )
+        names = channels + ", ".join(AXIS_NAMES[axes])
+        raise ShapeError(f"weight must have {axes + 2} axes {names}), got {len(shape)}: shape {shape}")
     if 0 in shape:
         raise ShapeError(f"weight is empty: shape {shape}. Every axis must be at least 1.")
     if max(shape[2:]) > MAX_EXTENT:

@@ -421,7 +421,7 @@ def _backward_call(
     )
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     """One convolution, checked: what a plan is made from, and a key."""
 
     dtype: str
@@ -525,7 +525,7 @@ def check_problem(
     layout: object,
     algorithm: object,
     axes: int = 2,
-) -> _Problem:
+) -> Problem:
     mode = word("padding_mode", padding_mode, PADDING_MODES)
     layout = word("layout", layout, LAYOUTS_OF[axes])
     choice = resolve(word("algorithm", algorithm, ALGORITHMS), current.get())
@@ -536,10 +536,10 @@ def check_problem(
     geometry = conv_geometry(size, weight.shape, stride, padding, dilation, mode)
     if not any(geometry.pad_lo + geometry.pad_hi):
         mode = "zeros"    # whatever it is: one plan
-    return _Problem(x.dtype.name, batch, channels, weight.shape[0], groups, geometry, mode, layout, choice)
+    return Problem(x.dtype.name, batch, channels, weight.shape[0], groups, geometry, mode, layout, choice)
 
 
-def _plan_forward(problem: _Problem) -> tuple[_core.ConvPlan | None, Shape, np.dtype[Any], bool]:
+def _plan_forward(problem: Problem) -> tuple[_core.ConvPlan | None, Shape, np.dtype[Any], bool]:
     """(plan, None for an empty batch; shape and dtype of the output; channels_last)."""
     plan = problem.plan("forward")
     shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
@@ -548,7 +548,7 @@ def _plan_forward(problem: _Problem) -> tuple[_core.ConvPlan | None, Shape, np.d
 
 
 def _plan_backward(
-    problem: _Problem, x: Shape, weight: Shape, wanted: tuple[bool, ...]
+    problem: Problem, x: Shape, weight: Shape, wanted: tuple[bool, ...]
 ) -> tuple[Any, tuple[Shape, Shape, Shape], np.dtype[Any], bool, Shape]:
     """(plans and border, None for an empty batch; shapes, dtype, channels_last; shape of grad_output)."""
     data = problem.plan("backward_data") if wanted[0] else None
