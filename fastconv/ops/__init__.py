@@ -23,8 +23,17 @@ from fastconv.ops.conv_transpose import (
     conv_transpose3d_backward,
 )
 from fastconv.ops.linear import linear, linear_backward
+from fastconv.ops.local import (
+    locally_connected1d,
+    locally_connected1d_backward,
+    locally_connected2d,
+    locally_connected2d_backward,
+    tiled_conv2d,
+    tiled_conv2d_backward,
+)
 from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.ops.unfold import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
     "add",
@@ -46,10 +55,20 @@ __all__ = [
     "conv_transpose2d_backward",
     "conv_transpose3d",
     "conv_transpose3d_backward",
+    "fold",
+    "fold_backward",
     "linear",
     "linear_backward",
+    "locally_connected1d",
+    "locally_connected1d_backward",
+    "locally_connected2d",
+    "locally_connected2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "relu",
     "relu_backward",
+    "tiled_conv2d",
+    "tiled_conv2d_backward",
+    "unfold",
+    "unfold_backward",
 ]
