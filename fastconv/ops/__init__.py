@@ -32,7 +32,9 @@ from fastconv.ops.local import (
     tiled_conv2d_backward,
 )
 from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
+from fastconv.ops.pad import pad, pad_backward
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.ops.resample import channel_shuffle, interpolate, interpolate_backward, pixel_shuffle, pixel_unshuffle
 from fastconv.ops.unfold import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
+    "channel_shuffle",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -57,6 +60,8 @@ __all__ = [
     "conv_transpose3d_backward",
     "fold",
     "fold_backward",
+    "interpolate",
+    "interpolate_backward",
     "linear",
     "linear_backward",
     "locally_connected1d",
@@ -65,6 +70,10 @@ __all__ = [
     "locally_connected2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "pad",
+    "pad_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu_backward",
     "tiled_conv2d",

@@ -58,18 +58,19 @@ def tiled_conv2d_backward(
 locally_connected2d, locally_connected2d_backward = tiled_conv2d, tiled_conv2d_backward
 
 
-def locally_connected1d(x: Array, weight: Array, bias: Array | None = None, *args: Any) -> Array:
+def locally_connected1d(
+    x: Array, weight: Array, bias: Array | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1
+) -> Array:
     """Of signals: x (N, C, L), weight (OL, K, C, taps), bias (K, OL)."""
-    stride, padding, dilation = (*args, *(1, 0, 1)[len(args):])
     flat = None if bias is None else bias[:, None]
     y = tiled_conv2d(x[:, :, None], weight[None, ..., None, :], flat, *_on_a_line(stride, padding, dilation))
     return y[:, :, 0]
 
 
 def locally_connected1d_backward(
-    grad_output: Array, x: Array, weight: Array, *args: Any, needs: Needs = (True, True, True)
+    grad_output: Array, x: Array, weight: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *,
+    needs: Needs = (True, True, True),
 ) -> Gradients:
-    stride, padding, dilation = (*args, *(1, 0, 1)[len(args):])
     dx, dw, db = tiled_conv2d_backward(
         grad_output[:, :, None], x[:, :, None], weight[None, ..., None, :], *_on_a_line(stride, padding, dilation),
         needs=needs,
