@@ -2,13 +2,11 @@
 """fastconv.data: the IDX reader against bad files, the digits' split, the batches."""
 
 import gzip
-import hashlib
-import os
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import fill, idx_bytes, images_of, labels_of, write
 
 from fastconv import data
 from fastconv._extras import MissingExtra
@@ -18,37 +16,10 @@ from fastconv.errors import DataError
 
 pytest.importorskip("sklearn")
 
-UBYTE_IMAGES, UBYTE_LABELS = 0x00000803, 0x00000801
-
-
-def idx_bytes(array, magic=None, shape=None):
-    """An IDX file's content, with a false header where one is given."""
-    magic = 0x00000800 | array.ndim if magic is None else magic
-    shape = array.shape if shape is None else shape
-    return struct.pack(f">{1 + len(shape)}I", magic, *shape) + array.tobytes()
-
-
-def write(path, content):
-    path.write_bytes(gzip.compress(content, mtime=0))
-
-
-def images_of(count, side=28, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side), dtype=np.uint8)
-
-
-def labels_of(count):
-    return (np.arange(count) % 10).astype(np.uint8)
-
-
 @pytest.fixture
 def directory(tmp_path):
     """A well-formed, tiny MNIST: 20 images to learn from, 10 to be judged by."""
-    for images, labels, count in (
-        (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, 20),
-        (mnist.TEST_IMAGES, mnist.TEST_LABELS, 10),
-    ):
-        write(tmp_path / images.name, idx_bytes(images_of(count)))
-        write(tmp_path / labels.name, idx_bytes(labels_of(count)))
+    fill(tmp_path)
     return tmp_path
 
 
@@ -163,7 +134,8 @@ def test_a_directory_for_a_data_set_without_files_is_refused(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="name must be one of 'digits', 'mnist', got 'mnits'"):
+    known = "'digits', 'mnist', 'fashion-mnist', 'cifar10'"
+    with pytest.raises(ValueError, match=f"name must be one of {known}, got 'mnits'"):
         data.load("mnits")
 
 
@@ -181,38 +153,6 @@ def test_the_cache_directory(monkeypatch, variables, expected):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache.cache_directory() == Path(expected)
-
-
-class Pooch:
-    """Stands in for pooch: the first mirror fails, the second delivers."""
-
-    def __init__(self, content):
-        self.content = content
-        self.asked = []
-
-    def retrieve(self, url, known_hash, fname, path):
-        self.asked.append(url)
-        if "mirror-1" in url:
-            raise OSError("connection refused")
-        if known_hash != f"sha256:{hashlib.sha256(self.content).hexdigest()}":
-            raise ValueError("hash of downloaded file does not match")
-        (Path(path) / fname).write_bytes(self.content)
-
-
-def test_a_download_goes_on_to_the_next_mirror(tmp_path, monkeypatch):
-    pooch = Pooch(b"data")
-    monkeypatch.setattr(cache, "require", lambda module, extra: pooch)
-    urls = ["https://mirror-1/a.gz", "https://mirror-2/a.gz"]
-    cache.download(urls, tmp_path / "a.gz", hashlib.sha256(b"data").hexdigest())
-    assert pooch.asked == urls
-    assert (tmp_path / "a.gz").read_bytes() == b"data"
-
-
-def test_a_download_with_a_wrong_digest_names_every_mirror(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "require", lambda module, extra: Pooch(b"other"))
-    with pytest.raises(DataError, match=r"(?s)mirror-1/a.gz: connection.*mirror-2/a.gz: hash"):
-        cache.download(["https://mirror-1/a.gz", "https://mirror-2/a.gz"], tmp_path / "a.gz", "0" * 64)
-    assert not os.listdir(tmp_path)
 
 
 def test_without_pooch_the_error_says_both_ways_out(tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ class DataLoader:
     >>> images, labels = np.zeros((5, 1, 8, 8), np.float32), np.arange(5)
     >>> loader = DataLoader((images, labels), 2, shuffle=True, seed=0)
     >>> [batch.labels.tolist() for batch in loader], len(loader)
-    ([[2, 0], [1, 3], [4]], 3)
+    ([[2, 4], [3, 0], [1]], 3)
     >>> [batch.images.shape for batch in loader]
     [(2, 1, 8, 8), (2, 1, 8, 8), (1, 1, 8, 8)]
     """
