@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastconv.data: the IDX reader against bad files, the digits' split, the batches."""
 
+import doctest
 import gzip
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -257,3 +263,63 @@ def dataset(**changes):
 def test_a_data_set_that_does_not_fit_together_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         dataset(**changes)
+
+
+# ---- the package as a whole ------------------------------------------------------------------------------
+
+
+MODULES = ["fastconv.data", *(m.name for m in pkgutil.walk_packages(data.__path__, "fastconv.data."))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    if name.endswith((".folder", ".transforms.affine")):
+        pytest.importorskip("PIL")
+    assert doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
+
+
+@pytest.mark.parametrize("home", [data, data.transforms])
+def test_everything_public_says_what_it_takes_and_raises_and_shows_it(home):
+    for name in home.__all__:
+        thing = getattr(home, name)
+        if inspect.isclass(thing) and not issubclass(thing, (tuple, Exception)) or inspect.isfunction(thing):
+            assert ">>>" in thing.__doc__, name
+            raises = "Raises" in thing.__doc__ or "and errors" in thing.__doc__
+            assert raises or name in ("ToFloat", "Transform", "cache_directory"), name
+
+
+def test_importing_the_package_imports_only_numpy():
+    program = (
+        "import sys; import fastconv.data; "
+        "print([name for name in ('PIL', 'pooch', 'tqdm', 'sklearn', 'requests', 'urllib.request', 'pickle5') "
+        "if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert found == "[]\n"
+
+
+def test_uncompressed_files_are_read_too(directory):
+    for file in mnist.MNIST.files:
+        packed = directory / file.name
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    with pytest.warns(UserWarning, match="not the published MNIST"):
+        loaded = data.load("mnist", directory)
+    np.testing.assert_array_equal(loaded.test_labels, np.arange(10))
+    images = directory / mnist.TRAIN_IMAGES.name.removesuffix(".gz")
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(DataError, match="idx3-ubyte: truncated; .* 15680 bytes, 15679 are there"):
+        data.load("mnist", directory)
+
+
+def test_fashion_mnist_has_its_classes_and_says_what_is_not_it(directory):
+    with pytest.warns(UserWarning, match="not the published Fashion-MNIST"):
+        loaded = data.load("fashion_mnist", directory)
+    assert (loaded.name, loaded.classes[9]) == ("fashion-mnist", "Ankle boot")
+
+
+def test_the_published_files_are_recognised_by_their_digest(directory, monkeypatch, recwarn):
+    files = tuple(file._replace(sha256=mnist._digest(directory / file.name)) for file in mnist.MNIST.files)
+    monkeypatch.setattr(mnist, "MNIST", mnist.MNIST._replace(files=files))
+    data.load("mnist", directory)
+    assert not recwarn

@@ -29,6 +29,7 @@ class Recipe(NamedTuple):
     epochs: int
     batch_size: int
     shift: int
+    model: str = "lenet"
 
 
 class Method(NamedTuple):
@@ -45,7 +46,7 @@ RECIPES = {
     "digits": Recipe(epochs=20, batch_size=32, shift=2),
     "mnist": Recipe(epochs=3, batch_size=64, shift=1),
     "fashion-mnist": Recipe(epochs=10, batch_size=64, shift=1),
-    "cifar10": Recipe(epochs=20, batch_size=128, shift=4),
+    "cifar10": Recipe(epochs=20, batch_size=128, shift=4, model="cifar_resnet20"),
 }
 METHODS = {
     "sgd": Method(lambda parameters, lr: optim.SGD(parameters, lr=lr, momentum=0.9), 0.05),
@@ -64,18 +65,21 @@ FILES = {
     LAYERS: "the table above",
     CURVES: "loss and accuracy by epoch",
     FILTERS: "the filters of the first convolution",
-    MAPS: "one digit on its way through the network",
-    MISTAKES: "the misclassified digits",
+    MAPS: "one image on its way through the network",
+    MISTAKES: "the misclassified images",
     RECORD: "the options and the numbers of each epoch",
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `fastconv train`."""
-    epochs, batches = ({name: recipe[i] for name, recipe in RECIPES.items()} for i in (0, 1))
+    epochs, batches, architectures = (
+        {name: getattr(recipe, field) for name, recipe in RECIPES.items()}
+        for field in ("epochs", "batch_size", "model")
+    )
     rates = {name: method.lr for name, method in METHODS.items()}
     add = parser.add_argument
-    add("--model", choices=models.MODELS, default="lenet", help="default: lenet")
+    add("--model", choices=models.MODELS, help=f"default: {_listed(architectures)}")
     add("--data", choices=data.SOURCES, default="digits", help="default: digits, which need no network")
     add(
         "--data-dir", type=Path, metavar="DIR", help="where the files of --data lie; default: the cache"
@@ -90,7 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="where results go; default: fastconv-runs/MODEL-DATA")
 
 
-def _listed(defaults: Mapping[str, float]) -> str:
+def _listed(defaults: Mapping[str, float | str]) -> str:
     return ", ".join(f"{value} for {name}" for name, value in defaults.items())
 
 
@@ -98,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
     """Train, print the accuracy and the report, write the results."""
     # Before the work rather than after it: what the end needs, and whether there is a place for the results.
     require("matplotlib", extra="demo")
+    options.model = options.model or RECIPES[options.data].model
     progress = reporter()
     out = _results_directory(options)
     dataset = _load(options)

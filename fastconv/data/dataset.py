@@ -87,6 +87,8 @@ def batches(
         up with zeros; needs an rng. A digit is the same digit a little to the left, and a net that has seen
         it there generalises better.
 
+    Raises ValueError for a batch_size below 1, or a shift without rng. DataLoader can do more.
+
     >>> import numpy as np
     >>> images, labels = np.zeros((5, 1, 8, 8), np.float32), np.arange(5)
     >>> [batch.labels.tolist() for batch in batches(images, labels, 2)]

@@ -48,10 +48,7 @@ class ImageFolder:
     """
 
     def __init__(self, root: str | Path, size: int | tuple[int, int] | None = None, *, channels: int = 3) -> None:
-        self.size = None if size is None else pair("size", size, 1)
-        self.channels = integer("channels", channels, 1, 3)
-        if self.channels not in MODES:
-            raise ValueError(f"channels must be 1 or 3, got {channels}")
+        self.size, self.channels = _settings(size, channels)
         require("PIL", extra="data")
         self.root = Path(root)
         directories = _directories(self.root)
@@ -110,7 +107,7 @@ def load_image_folder(
     return Dataset(Path(directory).name, images[0], parts[0].labels, images[1], parts[1].labels, train.classes)
 
 
-def read_image(path: str | Path, size: tuple[int, int] | None = None, *, channels: int = 3) -> Array:
+def read_image(path: str | Path, size: int | tuple[int, int] | None = None, *, channels: int = 3) -> Array:
     """The image in a file, uint8 (C, H, W); size and channels as ImageFolder's.
 
     Raises DataError, naming the file, where it is absent, damaged, of an unknown format or of more than MAX_PIXELS;
@@ -120,12 +117,13 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None, *, channel
     Traceback (most recent call last):
     fastconv.errors.DataError: nowhere.png: cannot be read as an image (No such file or directory)
     """
+    extent, channels = _settings(size, channels)
     pillow = require("PIL.Image", extra="data")
     try:
         with pillow.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS}")
-            decoded = _decoded(image, size, MODES[channels])
+            decoded = _decoded(image, extent, MODES[channels])
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything for damaged files
@@ -141,6 +139,14 @@ def _decoded(image: Any, size: tuple[int, int] | None, mode: str) -> Array:
         bilinear = require("PIL.Image", extra="data").Resampling.BILINEAR
         image = operations.fit(image, size[::-1], method=bilinear)
     return np.atleast_3d(np.asarray(image))
+
+
+def _settings(size: object, channels: object) -> tuple[tuple[int, int] | None, int]:
+    """Both arguments, checked."""
+    count = integer("channels", channels, 1, 3)
+    if count not in MODES:
+        raise ValueError(f"channels must be 1 or 3, got {count}")
+    return None if size is None else pair("size", size, 1), count
 
 
 def _directories(root: Path) -> list[Path]:

@@ -163,6 +163,8 @@ def adjust_contrast(images: Array, factor: Array) -> Array:
 
 def adjust_saturation(images: Array, factor: Array) -> Array:
     """Nearer to the grey of each pixel, or further from it."""
+    if images.shape[1] == 1:
+        return images
     return _blend(images, _grey(images), factor)
 
 
