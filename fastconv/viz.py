@@ -170,7 +170,7 @@ def feature_maps(model: nn.Module, image: Array, label: str, classes: Sequence[s
     calls = [c for c in trace(model, image[None]) if not isinstance(c.layer, (nn.Flatten, nn.Dropout))]
     blocks = [_mosaic(c.output[0]) if c.output.ndim == 4 else c.output.T for c in calls]
     widths = [max(block.shape[1] / len(block), STRIP_WIDTH) for block in blocks]
-    figure = figure_of(f"A handwritten {label} on its way through the network")
+    figure = figure_of(f"An image of class {label} on its way through the network")
     figure.supxlabel("each layer's colours run from its lowest value, dark, to its highest", fontsize=13)
     first, *axes, last = figure.subplots(1, len(calls) + 2, width_ratios=[0.2, *widths, 0.25])
     first.imshow(_picture(image), cmap="gray")

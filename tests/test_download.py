@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from urllib.error import URLError
 from urllib.request import Request
@@ -257,17 +258,18 @@ def test_a_server_that_says_nothing_is_given_up(path, monkeypatch):
 def test_an_answer_that_is_no_http_is_an_error(path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.gz"
-        child = multiprocessing.get_context("fork").Process(target=_talk_nonsense, args=(server,))
-        child.start()
+        thread = threading.Thread(target=_talk_nonsense, args=(server,))
+        thread.start()
         with pytest.raises(DataError, match="could not be downloaded"):
             cache.download([url], path, DIGEST, len(CONTENT))
-        child.join(10)
+        thread.join(10)
 
 
 def _talk_nonsense(server):
     connection, _ = server.accept()
-    connection.recv(4096)
-    connection.sendall(b"nonsense\r\n\r\n")
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"nonsense\r\n\r\n")
 
 
 @pytest.mark.parametrize("target", ["http://example.org/a.gz", "ftp://example.org/a.gz", "file:///etc/passwd"])

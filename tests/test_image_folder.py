@@ -120,6 +120,7 @@ def test_directories_without_classes_or_images_are_named(tmp_path):
     [
         ({"size": 0}, ValueError, "size must be between 1"),
         ({"size": (1, 2, 3)}, ValueError, "size must be an integer or a pair"),
+        ({"size": 2**20}, ValueError, r"size must be of at most 67108864 pixels, got \(1048576, 1048576\)"),
         ({"size": "8"}, TypeError, "size must be an integer"),
         ({"channels": 2}, ValueError, "channels must be 1 or 3, got 2"),
         ({"channels": 4}, ValueError, "channels must be between 1 and 3"),

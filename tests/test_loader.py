@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastconv.data.DataLoader: every item once, the same for a seed, resumable, and no thread left behind."""
 
+import copy
 import json
 import subprocess
 import sys
 import threading
 import time
+from itertools import chain, islice
 
 import numpy as np
 import pytest
 
 import fastconv
+from fastconv import nn, optim
 from fastconv.data import Batch, DataLoader, transforms
 
 IMAGES = np.arange(23 * 2 * 4 * 5, dtype=np.float32).reshape(23, 2, 4, 5)
@@ -189,6 +192,34 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
     with pytest.raises(KeyError):
         loader.load_state_dict({name: value for name, value in state.items() if name not in change})
     assert loader.state_dict() == state
+
+
+def steps(model, optimizer, batches):
+    for batch in batches:
+        optimizer.zero_grad()
+        nn.CrossEntropyLoss()(model(batch.images), fastconv.tensor(batch.labels)).backward()
+        optimizer.step()
+
+
+def start(seed):
+    fastconv.manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 23))
+    return model, optim.Adam(model.parameters()), shuffled(seed=seed)
+
+
+def test_training_resumes_to_the_same_bits():
+    """Stopped within an epoch, and continued by a model, an optimiser and a loader that were made otherwise."""
+    model, optimizer, loader = start(0)
+    running = iter(loader)
+    steps(model, optimizer, islice(running, 3))
+    saved = [copy.deepcopy(part.state_dict()) for part in (model, optimizer, loader)]
+    steps(model, optimizer, chain(running, loader))
+    other = start(1)
+    for part, state in zip(other, saved, strict=True):
+        part.load_state_dict(state)
+    steps(*other[:2], chain(other[2], other[2]))
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(other[0].state_dict()[name], value)
 
 
 # ---- the thread ------------------------------------------------------------------------------------------------------

@@ -61,19 +61,18 @@ def load_cifar10(directory: str | Path | None = None) -> Dataset:
     Traceback (most recent call last):
     fastconv.errors.DataError: nowhere: no such directory; expected data_batch_1.bin, ...
     """
-    if directory is None:
-        directory = cached("cifar10", [ARCHIVE], MIRRORS)
+    source = _source(cached("cifar10", [ARCHIVE], MIRRORS) if directory is None else Path(directory))
     images = np.empty((len(FILES) * RECORDS, *SHAPE), np.float32)
     labels = np.empty(len(images), np.int64)
     missing = set(FILES)
-    for path, name, content in _contents(Path(directory)):
+    for path, name, content in _contents(source):
         if name not in missing:
             raise DataError(f"{path}: {name} is there twice")
         missing.remove(name)
         slot = slice(FILES.index(name) * RECORDS, (FILES.index(name) + 1) * RECORDS)
         _decode(f"{path}: {name}", content, images[slot], labels[slot])
     if missing:
-        raise DataError(f"{directory}: {', '.join(sorted(missing))} not found")
+        raise DataError(f"{source}: {', '.join(sorted(missing))} not found")
     split = len(TRAIN_FILES) * RECORDS
     return Dataset("cifar10", images[:split], labels[:split], images[split:], labels[split:], CLASSES)
 
@@ -88,19 +87,23 @@ def _decode(where: str, content: bytes, images: Array, labels: Array) -> None:
     np.divide(records[:, 1:].reshape(images.shape), np.float32(255), out=images)
 
 
-def _contents(directory: Path) -> Iterator[tuple[Path, str, bytes]]:
-    """(where it comes from, name, content) of each of FILES that is there."""
+def _source(directory: Path) -> Path:
+    """The directory with the six files, or the archive."""
     for folder in (directory, directory / FOLDER):
         if all((folder / name).is_file() for name in FILES):
-            for name in FILES:
-                yield folder, name, _read(folder / name)
-            return
+            return folder
     archive = directory / ARCHIVE.name
-    if not archive.is_file():
-        what = "CIFAR-10 not found" if directory.is_dir() else "no such directory"
-        expected = f"{', '.join(FILES)}, or these in {FOLDER}/, or {ARCHIVE.name}"
-        raise DataError(f"{directory}: {what}; expected {expected}")
-    yield from _members(archive)
+    if archive.is_file():
+        return archive
+    what = "CIFAR-10 not found" if directory.is_dir() else "no such directory"
+    raise DataError(f"{directory}: {what}; expected {', '.join(FILES)}, or these in {FOLDER}/, or {ARCHIVE.name}")
+
+
+def _contents(source: Path) -> Iterator[tuple[Path, str, bytes]]:
+    """(where it comes from, name, content) of each of FILES that is there."""
+    if source.is_dir():
+        return ((source, name, _read(source / name)) for name in FILES)
+    return _members(source)
 
 
 def _read(path: Path) -> bytes:

@@ -16,7 +16,7 @@ from fastconv.ops._check import integer, pair
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
-#: The largest image that is decoded, in pixels; a file of a few kB can announce far more.
+#: The largest image that is decoded or made, in pixels; a file of a few kB can announce far more.
 MAX_PIXELS = 2**26
 
 MODES = {1: "L", 3: "RGB"}
@@ -146,7 +146,10 @@ def _settings(size: object, channels: object) -> tuple[tuple[int, int] | None, i
     count = integer("channels", channels, 1, 3)
     if count not in MODES:
         raise ValueError(f"channels must be 1 or 3, got {count}")
-    return None if size is None else pair("size", size, 1), count
+    extent = None if size is None else pair("size", size, 1)
+    if extent is not None and extent[0] * extent[1] > MAX_PIXELS:
+        raise ValueError(f"size must be of at most {MAX_PIXELS} pixels, got {extent}")
+    return extent, count
 
 
 def _directories(root: Path) -> list[Path]:
