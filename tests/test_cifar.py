@@ -5,6 +5,8 @@ import contextlib
 import gzip
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -199,6 +201,46 @@ def test_a_million_members_and_a_bomb_are_not_inflated(tmp_path):
         file.write(bytes(2**22))
     with pytest.raises(DataError, match=r"inflates to more than the limit|not found|not an intact"):
         data.load("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.SOLARIS_XHDTYPE])
+def test_a_giant_header_is_not_read_into_memory(tmp_path, kind):
+    header, _ = member("cifar-10-batches-bin/readme.html", kind=kind)
+    header.size = 8 * 2**30
+    with gzip.open(tmp_path / cifar.ARCHIVE.name, "wb") as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT) + bytes(2**20))
+    with pytest.raises(DataError, match="a header of 8589934592 bytes, more than the limit"):
+        data.load("cifar10", tmp_path)
+
+
+def test_a_wrong_checksum_at_the_end_is_noticed(tmp_path):
+    archive(tmp_path, published_members())
+    path = tmp_path / cifar.ARCHIVE.name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    with pytest.raises(DataError, match="not an intact .tar.gz file"):
+        data.load("cifar10", tmp_path)
+
+
+def test_bombs_are_refused_quickly_and_in_little_memory(tmp_path):
+    """The true limits, in a process of its own: a gigabyte of zeros in a megabyte."""
+    block = gzip.compress(bytes(2**24), mtime=0)
+    front = gzip.compress(member("cifar-10-batches-bin/readme.html", bytes(2**30 - 1))[0].tobuf(), mtime=0)
+    (tmp_path / cifar.ARCHIVE.name).write_bytes(front + block * 64)
+    program = (
+        "import resource, sys, time, warnings; from fastconv import data; warnings.simplefilter('ignore')\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "before, start = peak(), time.perf_counter()\n"
+        "try: data.load('cifar10', sys.argv[1])\n"
+        "except data.DataError as error: print(error)\n"
+        "print(peak() - before, time.perf_counter() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    message, figures = done.stdout.splitlines()
+    growth, seconds = map(float, figures.split())
+    assert "inflates to more than the limit" in message
+    assert growth < 64 * 2**20
+    assert seconds < 10  # an eighth of that where nothing else runs
 
 
 def test_an_archive_cut_or_changed_anywhere_is_refused_or_unharmed(tmp_path):

@@ -6,6 +6,7 @@ import gzip
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -286,6 +287,16 @@ def test_everything_public_says_what_it_takes_and_raises_and_shows_it(home):
             assert ">>>" in thing.__doc__, name
             raises = "Raises" in thing.__doc__ or "and errors" in thing.__doc__
             assert raises or name in ("ToFloat", "Transform", "cache_directory"), name
+
+
+def test_the_example_of_the_documentation_runs():
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert names["images"].shape == (29, 1, 28, 28)
+    assert not {name for name in data.SOURCES if f"`{name}`" not in page}
+    assert not {name for name in data.transforms.__all__ if name != "Transform" and f"`{name}" not in page}
 
 
 def test_importing_the_package_imports_only_numpy():

@@ -300,6 +300,15 @@ def test_a_cache_without_permission_is_named(server, path, monkeypatch):
     assert server.requests == []
 
 
+def test_a_cache_that_cannot_be_locked_is_named(server, path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(cache.fcntl, "flock", refuse)
+    with pytest.raises(DataError, match="cannot write to .*cache: No locks available"):
+        fetch(server, path)
+
+
 def test_a_full_disk_is_named_and_no_other_mirror_asked(server, path):
     path.parent.mkdir()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

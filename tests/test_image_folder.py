@@ -81,6 +81,16 @@ def test_images_of_different_sizes_need_a_size(pictures):
         ImageFolder(pictures / "train").load()
 
 
+def test_both_parts_have_images_of_one_size(pictures):
+    image = pytest.importorskip("PIL.Image")
+    for part, extent in (("train", (8, 6)), ("test", (8, 8))):
+        for name in ("cat", "dog"):
+            (pictures / "sized" / part / name).mkdir(parents=True)
+            image.new("RGB", extent).save(pictures / "sized" / part / name / "1.png")
+    with pytest.raises(DataError, match=r"train has images of 6 x 8, .*test of 8 x 8; give the size"):
+        data.load_image_folder(pictures / "sized")
+
+
 @pytest.mark.parametrize("content", [b"", b"<!doctype html>", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_a_file_that_is_no_image_is_named(pictures, content):
     (pictures / "train" / "cat" / "b.png").write_bytes(content)

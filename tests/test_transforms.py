@@ -385,6 +385,9 @@ def test_factors_and_their_order_are_random():
 def test_greys_keep_only_brightness_and_contrast():
     given = images(channels=1)
     np.testing.assert_array_equal(ColorJitter(0, 0, 0.5, 0.5)(given, rng()), given)
+    flat = ColorJitter(contrast=(0, 0))(given, rng())
+    np.testing.assert_allclose(flat[:, 0, 0, 0], given.mean(axis=(1, 2, 3)), rtol=1e-6)
+    assert np.ptp(flat, axis=(1, 2, 3)).max() == 0
     with pytest.raises(ShapeError, match="images must have 1 channel or 3, red, green and blue, got 2"):
         ColorJitter(0.5)(images(channels=2), rng())
 

@@ -47,6 +47,9 @@ MIRRORS = ("https://www.cs.toronto.edu/~kriz/", "https://dataset.bj.bcebos.com/c
 #: The largest archive that is inflated: the six files, and as much again as one of them for everything else.
 MAX_BYTES = 7 * 10_000 * RECORD
 
+#: The most bytes that a header of the archive may be followed by.
+MAX_HEADER = 2**16
+
 
 def load_cifar10(directory: str | Path | None = None) -> Dataset:
     """CIFAR-10 from `directory`, by default from the cache, which is filled if need be.
@@ -125,6 +128,20 @@ def _whole(where: str, file: BinaryIO, size: int) -> bytes:
 # ---- the archive -----------------------------------------------------------------------------------------------------
 
 
+class _Header(tarfile.TarInfo):
+    """A header, refused where it says that a long name or a list of properties of many bytes follows.
+
+    tarfile reads these into memory whole; the published archive has none.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) and header.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {header.size} bytes, more than the limit of {MAX_HEADER}")
+        return header
+
+
 class _Limited:
     """A stream that ends with an error where it gives more than MAX_BYTES: a gzip bomb costs no more than that."""
 
@@ -144,7 +161,7 @@ def _members(path: Path) -> Iterator[tuple[Path, str, bytes]]:
     try:
         with open(path, "rb") as raw, gzip.open(raw) as inflated:
             stream = _Limited(path, inflated)
-            with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:  # type: ignore[call-overload]
                 for member in archive:
                     name = _member_name(path, member)
                     if name in FILES:
