@@ -14,7 +14,7 @@ import pytest
 
 import fastconv
 from fastconv import nn, optim
-from fastconv.data import Batch, DataLoader, transforms
+from fastconv.data import Batch, DataLoader, Dataset, transforms
 
 IMAGES = np.arange(23 * 2 * 4 * 5, dtype=np.float32).reshape(23, 2, 4, 5)
 LABELS = np.arange(23)
@@ -152,6 +152,25 @@ def test_a_saved_state_leads_to_the_same_bits(prefetch, taken, epoch):
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state
     assert_same(running, resumed)
+    assert_same(loader, resumed)
+
+
+def test_a_state_saved_between_epochs_leads_to_the_next():
+    loader, resumed = shuffled(), shuffled()
+    for epoch in (1, 2):
+        list(loader)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (epoch, 0)
+        resumed.load_state_dict(loader.state_dict())
+    assert_same(loader, resumed)
+
+
+def test_a_state_saved_after_the_last_batch_leads_to_the_end_of_its_epoch():
+    """So that a trainer that was stopped there does what comes after an epoch, and no batch twice."""
+    loader, resumed = shuffled(), shuffled()
+    for _ in loader:
+        state = loader.state_dict()
+    resumed.load_state_dict(state)
+    assert list(resumed) == []
     assert_same(loader, resumed)
 
 
@@ -336,6 +355,14 @@ def test_images_are_never_touched_one_by_one():
 def test_a_bad_argument_is_named(data, options, error, message):
     with pytest.raises(error, match=message):
         DataLoader(data, **options)
+
+
+def test_a_data_set_is_asked_which_part_is_meant():
+    whole = Dataset("d", IMAGES, LABELS, IMAGES, LABELS, tuple(map(str, LABELS)))
+    with pytest.raises(TypeError, match=r"got a Dataset. Pass a part: data.train or data.test"):
+        DataLoader(whole)
+    (batch,) = DataLoader(whole.train, 23)
+    np.testing.assert_array_equal(batch.images, IMAGES)
 
 
 def test_items_of_different_shapes_are_refused():

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.data.dataset import Array, Batch
+from fastconv.data.dataset import Array, Batch, Dataset
 from fastconv.ops._check import flag, integer, shown
 from fastconv.random import generator
 
@@ -98,12 +98,13 @@ class DataLoader:
         """Where the latest iteration stands, as numbers that can be written as JSON.
 
         A batch counts from the moment it is handed out: taken after the step that learns from it, the state leads to
-        the batch after it.
+        the batch after it; inside the loop after the last one, to the end of this epoch; after the loop, to the next.
 
         >>> loader = DataLoader(np.arange(6), 2)
-        >>> first = next(iter(loader))
-        >>> loader.state_dict()["batch"]
-        1
+        >>> [(state["epoch"], state["batch"]) for batch in loader for state in [loader.state_dict()]]
+        [(0, 1), (0, 2), (0, 3)]
+        >>> loader.state_dict()["epoch"], loader.state_dict()["batch"]
+        (1, 0)
         """
         position = self._current or self._next
         conditions = {name: getattr(self, name) for name in CONDITIONS}
@@ -132,7 +133,7 @@ class DataLoader:
 
 
 class _Position:
-    """An epoch, and how many of its batches have been handed out."""
+    """An epoch, and how many of its batches have been handed out; the next epoch, once this one has ended."""
 
     def __init__(self, epoch: int, batch: int) -> None:
         self.epoch = epoch
@@ -164,6 +165,7 @@ def _counted(made: Generator[Any, None, None], position: _Position) -> Iterator[
         for batch in made:
             position.batch += 1
             yield batch
+    position.epoch, position.batch = position.epoch + 1, 0
 
 
 def _prefetched(make: Callable[[int], Any], first: int, last: int, ahead: int) -> Generator[Any, None, None]:
@@ -195,6 +197,8 @@ def _length(data: Any) -> int:
         return lengths[0]
     if isinstance(data, np.ndarray) and not data.ndim:
         raise ValueError("data must have items, got an array without axes")
+    if isinstance(data, Dataset):
+        raise TypeError("data must be what to iterate over, got a Dataset. Pass a part: data.train or data.test.")
     if isinstance(data, (str, bytes, Mapping)) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise TypeError(f"data must be an array, a tuple of arrays or a sequence of items, got {shown(data)}")
     return len(data)
