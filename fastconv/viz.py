@@ -170,10 +170,10 @@ def feature_maps(model: nn.Module, image: Array, label: str, classes: Sequence[s
     calls = [c for c in trace(model, image[None]) if not isinstance(c.layer, (nn.Flatten, nn.Dropout))]
     blocks = [_mosaic(c.output[0]) if c.output.ndim == 4 else c.output.T for c in calls]
     widths = [max(block.shape[1] / len(block), STRIP_WIDTH) for block in blocks]
-    figure = figure_of(f"A handwritten {label} on its way through the network")
+    figure = figure_of(f"An image of class {label} on its way through the network")
     figure.supxlabel("each layer's colours run from its lowest value, dark, to its highest", fontsize=13)
     first, *axes, last = figure.subplots(1, len(calls) + 2, width_ratios=[0.2, *widths, 0.25])
-    first.imshow(image[0], cmap="gray")
+    first.imshow(_picture(image), cmap="gray")
     _title(first, "input", image.shape)
     for ax, block, call in zip(axes, blocks, calls, strict=True):
         ax.imshow(block, cmap="viridis", aspect="equal" if call.output.ndim == 4 else "auto")
@@ -198,6 +198,11 @@ def _title(axes: "Axes", name: str, shape: Sequence[int]) -> None:
     some = f"\nfirst {MAPS_SHOWN}" if len(shape) == 3 and shape[0] > MAPS_SHOWN else ""
     axes.set_title(f"{name}\n{'x'.join(map(str, shape))}{some}", fontsize=12)
     axes.set_axis_off()
+
+
+def _picture(image: Array) -> Array:
+    """(C, H, W) as imshow wants it: (H, W, 3) in colour where there are three channels, else (H, W)."""
+    return image.transpose(1, 2, 0) if len(image) == 3 else image[0]
 
 
 def _draw_scores(axes: "Axes", logits: Array, classes: Sequence[str]) -> None:
@@ -227,7 +232,7 @@ def mistakes(images: Array, labels: Array, predictions: Array, classes: Sequence
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, index in zip(grid.flat, shown, strict=False):
-        axes.imshow(images[index, 0], cmap="gray")
+        axes.imshow(_picture(images[index]), cmap="gray")
         truth, answer = classes[labels[index]], classes[predictions[index]]
         axes.set_title(f"{truth}, read as {answer}", fontsize=18 if columns <= 5 else 13, pad=4)
     return figure

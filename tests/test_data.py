@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """fastconv.data: the IDX reader against bad files, the digits' split, the batches."""
 
+import doctest
 import gzip
-import hashlib
-import os
-import struct
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import fill, idx_bytes, images_of, labels_of, write
 
 from fastconv import data
 from fastconv._extras import MissingExtra
@@ -18,37 +23,10 @@ from fastconv.errors import DataError
 
 pytest.importorskip("sklearn")
 
-UBYTE_IMAGES, UBYTE_LABELS = 0x00000803, 0x00000801
-
-
-def idx_bytes(array, magic=None, shape=None):
-    """An IDX file's content, with a false header where one is given."""
-    magic = 0x00000800 | array.ndim if magic is None else magic
-    shape = array.shape if shape is None else shape
-    return struct.pack(f">{1 + len(shape)}I", magic, *shape) + array.tobytes()
-
-
-def write(path, content):
-    path.write_bytes(gzip.compress(content, mtime=0))
-
-
-def images_of(count, side=28, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side), dtype=np.uint8)
-
-
-def labels_of(count):
-    return (np.arange(count) % 10).astype(np.uint8)
-
-
 @pytest.fixture
 def directory(tmp_path):
     """A well-formed, tiny MNIST: 20 images to learn from, 10 to be judged by."""
-    for images, labels, count in (
-        (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, 20),
-        (mnist.TEST_IMAGES, mnist.TEST_LABELS, 10),
-    ):
-        write(tmp_path / images.name, idx_bytes(images_of(count)))
-        write(tmp_path / labels.name, idx_bytes(labels_of(count)))
+    fill(tmp_path)
     return tmp_path
 
 
@@ -163,7 +141,8 @@ def test_a_directory_for_a_data_set_without_files_is_refused(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="name must be one of 'digits', 'mnist', got 'mnits'"):
+    known = "'digits', 'mnist', 'fashion-mnist', 'cifar10'"
+    with pytest.raises(ValueError, match=f"name must be one of {known}, got 'mnits'"):
         data.load("mnits")
 
 
@@ -181,38 +160,6 @@ def test_the_cache_directory(monkeypatch, variables, expected):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache.cache_directory() == Path(expected)
-
-
-class Pooch:
-    """Stands in for pooch: the first mirror fails, the second delivers."""
-
-    def __init__(self, content):
-        self.content = content
-        self.asked = []
-
-    def retrieve(self, url, known_hash, fname, path):
-        self.asked.append(url)
-        if "mirror-1" in url:
-            raise OSError("connection refused")
-        if known_hash != f"sha256:{hashlib.sha256(self.content).hexdigest()}":
-            raise ValueError("hash of downloaded file does not match")
-        (Path(path) / fname).write_bytes(self.content)
-
-
-def test_a_download_goes_on_to_the_next_mirror(tmp_path, monkeypatch):
-    pooch = Pooch(b"data")
-    monkeypatch.setattr(cache, "require", lambda module, extra: pooch)
-    urls = ["https://mirror-1/a.gz", "https://mirror-2/a.gz"]
-    cache.download(urls, tmp_path / "a.gz", hashlib.sha256(b"data").hexdigest())
-    assert pooch.asked == urls
-    assert (tmp_path / "a.gz").read_bytes() == b"data"
-
-
-def test_a_download_with_a_wrong_digest_names_every_mirror(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "require", lambda module, extra: Pooch(b"other"))
-    with pytest.raises(DataError, match=r"(?s)mirror-1/a.gz: connection.*mirror-2/a.gz: hash"):
-        cache.download(["https://mirror-1/a.gz", "https://mirror-2/a.gz"], tmp_path / "a.gz", "0" * 64)
-    assert not os.listdir(tmp_path)
 
 
 def test_without_pooch_the_error_says_both_ways_out(tmp_path, monkeypatch):
@@ -317,3 +264,73 @@ def dataset(**changes):
 def test_a_data_set_that_does_not_fit_together_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         dataset(**changes)
+
+
+# ---- the package as a whole ------------------------------------------------------------------------------
+
+
+MODULES = ["fastconv.data", *(m.name for m in pkgutil.walk_packages(data.__path__, "fastconv.data."))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    if name.endswith((".folder", ".transforms.affine")):
+        pytest.importorskip("PIL")
+    assert doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
+
+
+@pytest.mark.parametrize("home", [data, data.transforms])
+def test_everything_public_says_what_it_takes_and_raises_and_shows_it(home):
+    for name in home.__all__:
+        thing = getattr(home, name)
+        if inspect.isclass(thing) and not issubclass(thing, (tuple, Exception)) or inspect.isfunction(thing):
+            assert ">>>" in thing.__doc__, name
+            raises = "Raises" in thing.__doc__ or "and errors" in thing.__doc__
+            assert raises or name in ("ToFloat", "Transform", "cache_directory"), name
+
+
+def test_the_example_of_the_documentation_runs():
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(block, names)
+    assert names["images"].shape == (29, 1, 28, 28)
+    assert not {name for name in data.SOURCES if f"`{name}`" not in page}
+    assert not {name for name in data.transforms.__all__ if name != "Transform" and f"`{name}" not in page}
+
+
+def test_importing_the_package_imports_only_numpy():
+    program = (
+        "import sys; import fastconv.data; "
+        "print([name for name in ('PIL', 'pooch', 'tqdm', 'sklearn', 'requests', 'urllib.request', 'pickle5') "
+        "if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert found == "[]\n"
+
+
+def test_uncompressed_files_are_read_too(directory):
+    for file in mnist.MNIST.files:
+        packed = directory / file.name
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    with pytest.warns(UserWarning, match="not the published MNIST"):
+        loaded = data.load("mnist", directory)
+    np.testing.assert_array_equal(loaded.test_labels, np.arange(10))
+    images = directory / mnist.TRAIN_IMAGES.name.removesuffix(".gz")
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(DataError, match="idx3-ubyte: truncated; .* 15680 bytes, 15679 are there"):
+        data.load("mnist", directory)
+
+
+def test_fashion_mnist_has_its_classes_and_says_what_is_not_it(directory):
+    with pytest.warns(UserWarning, match="not the published Fashion-MNIST"):
+        loaded = data.load("fashion_mnist", directory)
+    assert (loaded.name, loaded.classes[9]) == ("fashion-mnist", "Ankle boot")
+
+
+def test_the_published_files_are_recognised_by_their_digest(directory, monkeypatch, recwarn):
+    files = tuple(file._replace(sha256=mnist._digest(directory / file.name)) for file in mnist.MNIST.files)
+    monkeypatch.setattr(mnist, "MNIST", mnist.MNIST._replace(files=files))
+    data.load("mnist", directory)
+    assert not recwarn

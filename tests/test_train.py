@@ -310,6 +310,11 @@ def test_a_learning_rate_that_is_too_high_is_named(run):
         (["--algorithm", "winograd"], "argument --algorithm: got 'winograd', expected one that fits lenet: "),
         (["--out", "file"], "argument --out: got file, which is a file, expected a directory"),
         (["--out", "file/run"], "argument --out: cannot write to file/run: Not a directory"),
+        (
+            ["--data", "cifar10", "--model", "lenet"],
+            "argument --model: got 'lenet', expected one for images of 3 x 32 x 32, as --data cifar10 has them: "
+            "cifar_resnet20, ",
+        ),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
     ],
 )

@@ -19,6 +19,10 @@ class Dataset:
     train_labels, test_labels: int64 (N,), indices into classes.
 
     Raises ValueError if these do not fit each other.
+
+    >>> images, labels = np.zeros((4, 1, 8, 8), np.float32), np.array([0, 1, 0, 1])
+    >>> Dataset("empty", images, labels, images[:2], labels[:2], ("cat", "dog")).test.labels
+    array([0, 1])
     """
 
     name: str
@@ -27,6 +31,16 @@ class Dataset:
     test_images: Array = field(repr=False)
     test_labels: Array = field(repr=False)
     classes: tuple[str, ...]
+
+    @property
+    def train(self) -> "Batch":
+        """What to learn from, for a DataLoader."""
+        return Batch(self.train_images, self.train_labels)
+
+    @property
+    def test(self) -> "Batch":
+        """What to be judged by."""
+        return Batch(self.test_images, self.test_labels)
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
@@ -72,6 +86,8 @@ def batches(
     shift: moves each image by up to so many pixels along each axis, at random and afresh each time, filling
         up with zeros; needs an rng. A digit is the same digit a little to the left, and a net that has seen
         it there generalises better.
+
+    Raises ValueError for a batch_size below 1, or a shift without rng. DataLoader can do more.
 
     >>> import numpy as np
     >>> images, labels = np.zeros((5, 1, 8, 8), np.float32), np.arange(5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The IDX format of MNIST and its successors, gzip-compressed.
+"""The IDX format of MNIST and its successors, gzip-compressed or not.
 
     0, 0, element type (8 = unsigned byte), number of axes n, n big-endian 32-bit extents, elements in C order
 
@@ -24,21 +24,29 @@ UNSIGNED_BYTE = 8
 #: Three times the largest data set of this format (EMNIST by class, 814,255 images of 28x28).
 MAX_BYTES = 2 * 2**30
 
+Source = BinaryIO | gzip.GzipFile
+
 #: Deflate cannot compress more than this: 258 bytes for two bits.
 MAX_RATIO = 1032
 
 
 def read_idx(path: str | Path, axes: int) -> Array:
-    """The uint8 array with `axes` axes in the file at `path`.
+    """The uint8 array with `axes` axes in the file at `path`, which is compressed if its name ends in .gz.
 
-    Raises DataError, naming the file, unless it is a gzip file holding exactly one such array; OSError where
-    it cannot be opened.
+    Raises DataError, naming the file, unless it holds exactly one such array; OSError where it cannot be opened.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     _ = Path(directory, "labels").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3]))
+    ...     read_idx(f"{directory}/labels", axes=1)
+    array([7, 3], dtype=uint8)
     """
     path = Path(path)
+    packed = path.suffix == ".gz"
     try:
-        with open(path, "rb") as raw, gzip.open(raw) as file:
+        with open(path, "rb") as raw, gzip.open(raw) if packed else raw as file:
             shape = _read_header(path, file, axes)
-            array = _read_elements(path, file, shape, path.stat().st_size)
+            array = _read_elements(path, file, shape, path.stat().st_size, MAX_RATIO if packed else 1)
             if file.read(1):  # reading to the end also makes gzip compare its checksum
                 raise DataError(f"{path}: bytes follow the {_times(shape)} that the header announces")
     except EOFError:
@@ -48,7 +56,7 @@ def read_idx(path: str | Path, axes: int) -> Array:
     return array
 
 
-def _read_header(path: Path, file: gzip.GzipFile, axes: int) -> tuple[int, ...]:
+def _read_header(path: Path, file: Source, axes: int) -> tuple[int, ...]:
     header = file.read(4 * (1 + axes))
     if len(header) < 4 * (1 + axes):
         raise DataError(f"{path}: truncated; {len(header)} of {4 * (1 + axes)} header bytes are there")
@@ -62,11 +70,11 @@ def _read_header(path: Path, file: gzip.GzipFile, axes: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _read_elements(path: Path, file: gzip.GzipFile, shape: tuple[int, ...], compressed: int) -> Array:
+def _read_elements(path: Path, file: Source, shape: tuple[int, ...], length: int, ratio: int) -> Array:
     size = math.prod(shape)
-    if size > min(MAX_BYTES, MAX_RATIO * compressed):
+    if size > min(MAX_BYTES, ratio * length):
         raise DataError(
-            f"{path}: the header announces {_times(shape)} = {size} bytes, more than a file of {compressed} "
+            f"{path}: the header announces {_times(shape)} = {size} bytes, more than a file of {length} "
             f"bytes can hold, or than the limit of {MAX_BYTES}"
         )
     array = np.empty(shape, np.uint8)
@@ -78,7 +86,7 @@ def _read_elements(path: Path, file: gzip.GzipFile, shape: tuple[int, ...], comp
     return array
 
 
-def _fill(file: BinaryIO | gzip.GzipFile, target: memoryview) -> int:
+def _fill(file: Source, target: memoryview) -> int:
     """Read until target is full or the file ends; the number of bytes read."""
     filled = 0
     while filled < len(target):
