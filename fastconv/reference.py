@@ -33,7 +33,8 @@ import numpy as np
 
 __all__ = [
     "WinogradMatrices", "avg_pool2d", "avg_pool2d_backward", "conv2d", "conv2d_abs", "conv2d_backward",
-    "conv2d_backward_abs", "linear", "linear_backward", "max_pool2d", "max_pool2d_backward", "winograd",
+    "conv2d_backward_abs", "convolve", "correlate", "linear", "linear_backward", "max_pool2d",
+    "max_pool2d_backward", "winograd",
     "winograd_abs", "winograd_matrices",
 ]
 
@@ -240,6 +241,28 @@ def conv2d_backward_abs(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """The sums of magnitudes that bound the errors of dx, dw and db, as :func:`conv2d_abs` bounds y's."""
     return conv2d_backward(np.abs(grad_output), np.abs(x), np.abs(weight), *args, **options)
+
+
+# ---- Signals ---------------------------------------------------------------------------------------------
+
+
+def convolve(in1: Array, in2: Array, mode: str = "full", method: str = "auto") -> Array:
+    """y[t] = sum over i + j = t of in1[i] * in2[j]: in1 once for each element of in2, moved there. Not for complex."""
+    a, b = _wide(in1), _wide(in2)
+    full = np.zeros([n + k - 1 for n, k in zip(a.shape, b.shape, strict=True)], np.result_type(a, b))
+    for place in np.ndindex(b.shape):
+        full[tuple(slice(j, j + n) for j, n in zip(place, a.shape, strict=True))] += a * b[place]
+    if mode == "same":
+        return full[tuple(slice((k - 1) // 2, (k - 1) // 2 + n) for n, k in zip(a.shape, b.shape, strict=True))]
+    if mode == "valid":
+        ends = [sorted(pair) for pair in zip(a.shape, b.shape, strict=True)]
+        return full[tuple(slice(low - 1, high) for low, high in ends)]
+    return full
+
+
+def correlate(in1: Array, in2: Array, mode: str = "full", method: str = "auto") -> Array:
+    """y[t] = sum over i - j + K - 1 = t of in1[i] * in2[j]: the convolution with the flipped kernel."""
+    return convolve(in1, np.flip(in2), mode)
 
 
 # ---- Linear ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from fastconv.ops.conv import conv2d, conv2d_backward
 from fastconv.ops.linear import linear, linear_backward
 from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.ops.signal import choose_conv_method, convolve, correlate
 
 __all__ = [
     "add",
@@ -19,8 +20,11 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
+    "choose_conv_method",
     "conv2d",
     "conv2d_backward",
+    "convolve",
+    "correlate",
     "linear",
     "linear_backward",
     "max_pool2d",
