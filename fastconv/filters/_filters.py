@@ -286,5 +286,16 @@ def _gradient(
         direction = "yx"[integer("axis", axis, 0, 1)]
         return _named(f"{name}_{direction}", image, padding_mode, channel_axis, dtype)
     picture = checked(image, padding_mode, channel_axis, dtype)
-    # Not the root of the sum of squares, which overflows where the size does not.
-    return picture.result(np.hypot(*picture.correlate(TABLE[f"{name}_x"].weights, TABLE[f"{name}_y"].weights)))
+    x, y = picture.correlate(TABLE[f"{name}_x"].weights, TABLE[f"{name}_y"].weights)
+    return picture.result(_hypotenuse(x, y, picture.planes.dtype.kind != "f"))
+
+
+def _hypotenuse(x: Array, y: Array, integers: bool) -> Array:
+    """sqrt(x^2 + y^2), in the memory of x and y. numpy.hypot takes five times as long, but squares of floats overflow
+    and vanish where their hypotenuse does not; those of integers do neither.
+    """
+    if not integers:
+        return np.hypot(x, y, out=x)
+    np.multiply(x, x, out=x)
+    np.multiply(y, y, out=y)
+    return np.sqrt(np.add(x, y, out=x), out=x)

@@ -57,18 +57,16 @@ class Image(NamedTuple):
         return planes
 
     def result(self, planes: Array) -> Array:
-        """The planes as an array like the caller's, rounded and saturated if it is to be of integers."""
+        """The planes, which nobody else needs, as an array like the caller's, rounded and saturated if of integers."""
+        if self.dtype.kind != "f":
+            if np.isnan(planes.min()):
+                raise ValueError(f"the filtered image has NaN, which no {self.dtype} can hold; leave out dtype")
+            limits = np.iinfo(self.dtype)
+            np.clip(np.rint(planes, out=planes), limits.min, limits.max, out=planes)
+        planes = planes[:, 0].astype(self.dtype, copy=False)
         if self.channel_axis is None:
-            image: Array = planes[0, 0]
-        else:
-            image = np.ascontiguousarray(np.moveaxis(planes[:, 0], 0, self.channel_axis))
-        if self.dtype.kind == "f":
-            return np.asarray(image, self.dtype)
-        if np.isnan(image).any():
-            raise ValueError(f"the filtered image has NaN, which no {self.dtype} can hold; leave out dtype")
-        limits = np.iinfo(self.dtype)
-        saturated: Array = np.clip(np.rint(image), limits.min, limits.max).astype(self.dtype)
-        return saturated
+            return planes[0]
+        return np.ascontiguousarray(np.moveaxis(planes, 0, self.channel_axis))
 
     def _correlate(self, planes: Array, kernels: Sequence[Array], divisor: int) -> list[Array]:
         weight = np.stack(kernels)[:, None].astype(self.work)
