@@ -4,6 +4,7 @@
 import doctest
 import importlib
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,3 +274,8 @@ def test_every_filter_is_tested_and_documented_alike():
         assert [*parameters][-3:] == ["padding_mode", "channel_axis", "dtype"]
         assert all(word in getattr(filters, name).__doc__ for word in ("(H, W)", "Returns", ">>>"))
     assert tuple(NDIMAGE_MODES) == _image.PADDING_MODES
+
+
+def test_the_page_has_every_filter_and_kernel():
+    page = (Path(__file__).parents[1] / "docs" / "filters.md").read_text()
+    assert not [name for name in (*filters.__all__, *filters.KERNELS) if name not in page]
