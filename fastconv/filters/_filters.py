@@ -51,6 +51,7 @@ def smoothing(
         y[i, j] = sum over |u|, |v| <= size // 2 of  image[i + u, j + v] / size^2
 
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters. ValueError for a size that is even or below 1.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -77,6 +78,8 @@ def gaussian(
 
     with r = floor(truncate * sigma + 1/2), and Z the sum of the weights. One pass along each axis.
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters. TypeError and ValueError for a sigma or truncate
+    that is no number above 0, or whose product is above 32768.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -104,6 +107,7 @@ def sharpen(
     """The image plus its Laplacian edges: the kernel 0 -1 0 / -1 5 -1 / 0 -1 0.
 
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -120,6 +124,7 @@ def unsharp_mask(
     """The image plus `amount` times what a Gaussian takes away: y = image + amount * (image - gaussian(image, sigma)).
 
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -139,6 +144,7 @@ def emboss(
     """A relief, lit along the diagonal: the kernel -2 -1 0 / -1 1 1 / 0 1 2.
 
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -158,7 +164,8 @@ def edge(
     """The Laplacian, negated: how much brighter a pixel is than its neighbours.
 
     neighbours: 4, by the kernel 0 -1 0 / -1 4 -1 / 0 -1 0; or 8, by -1 -1 -1 / -1 8 -1 / -1 -1 -1.
-    image: (H, W), or with channel_axis a third axis. Returns an array of this shape; negative beside bright edges.
+    image: (H, W), or with channel_axis a third axis. Returns an array of this shape, negative beside
+    bright edges. Dtypes, options and errors of all filters: see fastconv.filters. ValueError for other neighbours.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -176,6 +183,7 @@ def vertical_edge(
     """Vertical edges, positive where the left side is brighter: the kernel 1 0 -1 / 1 0 -1 / 1 0 -1.
 
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -191,6 +199,7 @@ def horizontal_edge(
     """Horizontal edges, positive where the upper side is brighter: the kernel 1 1 1 / 0 0 0 / -1 -1 -1.
 
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -209,6 +218,7 @@ def prewitt(
     axis: None for its size sqrt(gx^2 + gy^2); 1 for gx, by the kernel -1 0 1 / -1 0 1 / -1 0 1, positive where the
         image grows brighter to the right; 0 for gy, by the transpose, positive where it does downwards.
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -227,6 +237,7 @@ def sobel(
     axis: None for its size sqrt(gx^2 + gy^2); 1 for gx, by the kernel -1 0 1 / -2 0 2 / -1 0 1, positive where the
         image grows brighter to the right; 0 for gy, by the transpose, positive where it does downwards.
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -245,6 +256,7 @@ def scharr(
     axis: None for its size sqrt(gx^2 + gy^2); 1 for gx, by the kernel -3 0 3 / -10 0 10 / -3 0 3, positive where the
         image grows brighter to the right; 0 for gy, by the transpose, positive where it does downwards.
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
@@ -262,6 +274,7 @@ def roberts(
 
     axis: None for its size; 1 for image[i, j] - image[i + 1, j + 1], 0 for image[i, j + 1] - image[i + 1, j].
     image: (H, W), or with channel_axis a third axis. Returns an array of this shape.
+    Dtypes, options and errors of all filters: see fastconv.filters.
 
     >>> import numpy as np
     >>> from fastconv import filters
