@@ -25,8 +25,8 @@ dtype: of the result. By default float32, and float64 for float64 images and int
     type of the image and float32. With np.uint8, int8, uint16 or int16 the result is rounded to the nearest integer,
     of two the even one, and values beyond the range become its ends; nothing wraps around.
 
-Integer images of 8 and 16 bits are computed exactly by every kernel of integers, and those divided at the end
-(smoothing) are rounded once. Filters are correlations, as in a neural network: a kernel is not flipped. The image is
+Integer images are computed exactly by every kernel of integers, as long as no sum exceeds 2^24 for images of 8 and 16
+bits, and 2^53 for others; the mean of smoothing is then rounded once. Filters are correlations, as in a neural network: a kernel is not flipped. The image is
 never changed.
 
 Every filter raises TypeError for an image that is no array of booleans, integers or floats of up to 64 bits, and for a

@@ -64,9 +64,10 @@ class Image(NamedTuple):
             limits = np.iinfo(self.dtype)
             np.clip(np.rint(planes, out=planes), limits.min, limits.max, out=planes)
         planes = planes[:, 0].astype(self.dtype, copy=False)
-        if self.channel_axis is None:
-            return planes[0]
-        return np.ascontiguousarray(np.moveaxis(planes, 0, self.channel_axis))
+        if self.channel_axis is not None:
+            return np.ascontiguousarray(np.moveaxis(planes, 0, self.channel_axis))
+        grey: Array = planes[0]
+        return grey
 
     def _correlate(self, planes: Array, kernels: Sequence[Array], divisor: int) -> list[Array]:
         weight = np.stack(kernels)[:, None].astype(self.work)

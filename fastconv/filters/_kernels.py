@@ -84,7 +84,7 @@ def suggestion(name: str, names: Sequence[str]) -> str:
     >>> suggestion("sobbel_x", KERNELS)
     "; did you mean 'sobel_x'?"
     """
-    from difflib import get_close_matches    # which a program without errors does not need
+    from difflib import get_close_matches  # which a program without errors does not need
 
     close = get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
