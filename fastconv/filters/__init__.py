@@ -26,8 +26,8 @@ dtype: of the result. By default float32, and float64 for float64 images and int
     of two the even one, and values beyond the range become its ends; nothing wraps around.
 
 Integer images are computed exactly by every kernel of integers, as long as no sum exceeds 2^24 for images of 8 and 16
-bits, and 2^53 for others; the mean of smoothing is then rounded once. Filters are correlations, as in a neural network: a kernel is not flipped. The image is
-never changed.
+bits, and 2^53 for others; the mean of smoothing is then rounded once. Filters are correlations, as in a neural network:
+a kernel is not flipped. The image is never changed.
 
 Every filter raises TypeError for an image that is no array of booleans, integers or floats of up to 64 bits, and for a
 dtype that is none of these; ShapeError (a ValueError) for an image that is empty or has not two axes besides
