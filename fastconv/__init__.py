@@ -3,6 +3,7 @@
 
 fastconv.ops        pure functions on arrays, each with its gradient next to it
 fastconv.nn         layers, losses and initialisers with PyTorch's names
+fastconv.filters    image filters: Sobel, Gaussian, sharpen and others
 fastconv.optim      SGD, Adam, AdamW
 fastconv.reference  the slow, obvious twin of every operation
 
@@ -16,7 +17,7 @@ fastconv.reference  the slow, obvious twin of every operation
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastconv import _config, nn, ops, optim
+from fastconv import _config, filters, nn, ops, optim
 from fastconv._config import cpu_info, get_num_threads, set_isa, set_num_threads, show_config
 from fastconv.autograd import Tensor, no_grad, tensor
 from fastconv.caches import cache_clear, cache_info
@@ -65,6 +66,7 @@ __all__ = [
     "cache_info",
     "cpu_info",
     "explain",
+    "filters",
     "get_num_threads",
     "manual_seed",
     "nn",

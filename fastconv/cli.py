@@ -33,6 +33,7 @@ COMMANDS = {
     "train": Command("fastconv.commands.train", "train a network on real images and report on every layer"),
     "bench": Command("fastconv.commands.bench", "time published layers against torch and onnxruntime"),
     "explain": Command("fastconv.commands.explain", "tell how a layer or a model is computed, why, and how fast"),
+    "filter": Command("fastconv.commands.filter", "run an image filter on a picture and write the result"),
 }
 
 

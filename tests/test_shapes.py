@@ -266,7 +266,7 @@ def test_shape_errors_are_shape_errors() -> None:
 # ---- documentation ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["_algorithm", "conv", "linear", "pool"])
+@pytest.mark.parametrize("name", ["_algorithm", "conv", "linear", "pool", "signal"])
 def test_examples_of_the_documentation(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"fastconv.ops.{name}"))
     assert result.attempted > 0 and result.failed == 0

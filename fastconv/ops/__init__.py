@@ -35,6 +35,7 @@ from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pad import pad, pad_backward
 from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.ops.resample import channel_shuffle, interpolate, interpolate_backward, pixel_shuffle, pixel_unshuffle
+from fastconv.ops.signal import choose_conv_method, convolve, correlate
 from fastconv.ops.unfold import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_statistics",
     "channel_shuffle",
+    "choose_conv_method",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -58,6 +60,8 @@ __all__ = [
     "conv_transpose2d_backward",
     "conv_transpose3d",
     "conv_transpose3d_backward",
+    "convolve",
+    "correlate",
     "fold",
     "fold_backward",
     "interpolate",

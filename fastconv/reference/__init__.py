@@ -65,16 +65,18 @@ from fastconv.reference.resample import (
     pixel_shuffle,
     pixel_unshuffle,
 )
+from fastconv.reference.signal import convolve, correlate
 from fastconv.reference.winograd import WINOGRAD_POINTS, WinogradMatrices, winograd, winograd_abs, winograd_matrices
 
 __all__ = [
     "add", "avg_pool2d", "avg_pool2d_backward", "batch_norm", "batch_norm_backward", "channel_shuffle",
     "conv1d", "conv1d_backward", "conv2d", "conv2d_abs", "conv2d_backward", "conv2d_backward_abs", "conv3d",
     "conv3d_backward", "conv_transpose1d", "conv_transpose1d_backward", "conv_transpose2d",
-    "conv_transpose2d_backward", "conv_transpose3d", "conv_transpose3d_backward", "fold", "fold_backward",
-    "interpolate", "interpolate_backward", "linear", "linear_backward", "locally_connected1d",
-    "locally_connected1d_backward", "locally_connected2d", "locally_connected2d_backward", "max_pool2d",
-    "max_pool2d_backward", "pad", "pad_backward", "pixel_shuffle", "pixel_unshuffle", "relu", "relu_backward",
-    "tiled_conv2d", "tiled_conv2d_backward", "unfold", "unfold_backward", "winograd", "winograd_abs",
-    "winograd_matrices", "WINOGRAD_POINTS", "WinogradMatrices",
+    "conv_transpose2d_backward", "conv_transpose3d", "conv_transpose3d_backward", "convolve", "correlate",
+    "fold", "fold_backward", "interpolate", "interpolate_backward", "linear", "linear_backward",
+    "locally_connected1d", "locally_connected1d_backward", "locally_connected2d",
+    "locally_connected2d_backward", "max_pool2d", "max_pool2d_backward", "pad", "pad_backward",
+    "pixel_shuffle", "pixel_unshuffle", "relu", "relu_backward", "tiled_conv2d", "tiled_conv2d_backward",
+    "unfold", "unfold_backward", "winograd", "winograd_abs", "winograd_matrices", "WINOGRAD_POINTS",
+    "WinogradMatrices",
 ]
