@@ -111,6 +111,7 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 {
     return _mm256_blendv_ps(otherwise, _mm256_maskload_ps(p, _mm256_castps_si256(m)), m);
 }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm256_maskstore_ps(p, _mm256_castps_si256(m), a); }
 #else
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_unpacklo_pd(a, b); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_unpackhi_pd(a, b); }
@@ -119,6 +120,7 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 {
     return _mm256_blendv_pd(otherwise, _mm256_maskload_pd(p, _mm256_castpd_si256(m)), m);
 }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm256_maskstore_pd(p, _mm256_castpd_si256(m), a); }
 #endif
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_UNORD_Q); }
 V_INLINE v_mask v_none(void) { return V_OP(setzero)(); }

@@ -120,12 +120,14 @@ V_INLINE v_t v_join(v_t a)
     return _mm512_castpd_ps(_mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_castps_pd(a)));
 }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_ps(otherwise, m, p); }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm512_mask_storeu_ps(p, m, a); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
 #else
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_unpacklo_pd(a, b); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_unpackhi_pd(a, b); }
 V_INLINE v_t v_join(v_t a) { return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a); }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_pd(otherwise, m, p); }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm512_mask_storeu_pd(p, m, a); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_UNORD_Q); }
 #endif
 V_INLINE v_mask v_none(void) { return 0; }

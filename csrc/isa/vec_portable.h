@@ -104,6 +104,11 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
         if (m[i]) otherwise[i] = p[i];
     return otherwise;
 }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a)
+{
+    for (int i = 0; i < VL; i++)
+        if (m[i]) p[i] = a[i];
+}
 /* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ... */
 V_INLINE v_t v_join(v_t a) { return a; }
 #if FC_BITS == 32

@@ -44,6 +44,7 @@
 #define v_zip_hi FC_NAME(v_zip_hi)
 #define v_span FC_NAME(v_span)
 #define v_load_if FC_NAME(v_load_if)
+#define v_store_if FC_NAME(v_store_if)
 #define v_even FC_NAME(v_even)
 #define v_odd FC_NAME(v_odd)
 #define v_join FC_NAME(v_join)
