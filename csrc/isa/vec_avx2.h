@@ -126,6 +126,19 @@ V_INLINE v_mask v_unordered(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_UNORD_Q)
 V_INLINE v_mask v_none(void) { return V_OP(setzero)(); }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return V_OP(or)(a, b); }
 V_INLINE int v_any(v_mask m) { return V_OP(movemask)(m) != 0; }
+/* Lanes of a: index[l], below VL, for lane l; of doubles the halves. */
+typedef __m256i v_index;
+#if FC_BITS == 32
+V_INLINE v_index v_load_index(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm256_permutevar8x32_ps(a, index); }
+#else
+V_INLINE v_index v_load_index(const int32_t *p)
+{
+    const __m256i even = _mm256_slli_epi64(_mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(const void *)p)), 1);
+    return _mm256_or_si256(even, _mm256_slli_epi64(_mm256_add_epi64(even, _mm256_set1_epi64x(1)), 32));
+}
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), index)); }
+#endif
 /* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
 typedef __m256i v_bytes;
 #if FC_BITS == 32

@@ -133,6 +133,15 @@ V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP
 V_INLINE v_mask v_none(void) { return 0; }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
 V_INLINE int v_any(v_mask m) { return m != 0; }
+/* Lanes of a: index[l], below VL, for lane l. */
+typedef __m512i v_index;
+#if FC_BITS == 32
+V_INLINE v_index v_load_index(const int32_t *p) { return _mm512_loadu_si512(p); }
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm512_permutexvar_ps(index, a); }
+#else
+V_INLINE v_index v_load_index(const int32_t *p) { return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm512_permutexvar_pd(index, a); }
+#endif
 /* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
 typedef __m128i v_bytes;
 #if FC_BITS == 32

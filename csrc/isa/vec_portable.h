@@ -127,6 +127,20 @@ V_INLINE int v_any(v_mask m)
     for (int i = 0; i < VL; i++) any |= m[i];
     return any != 0;
 }
+/* Lanes of a: index[l], below VL, for lane l. */
+typedef v_mask v_index;
+V_INLINE v_index v_load_index(const int32_t *p)
+{
+    v_index index;
+    for (int i = 0; i < VL; i++) index[i] = p[i];
+    return index;
+}
+V_INLINE v_t v_pick(v_t a, v_index index)
+{
+    v_t picked;
+    for (int i = 0; i < VL; i++) picked[i] = a[index[i]];
+    return picked;
+}
 /* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
 typedef v_mask v_bytes;
 V_INLINE v_bytes v_load_bytes(const uint8_t *p)

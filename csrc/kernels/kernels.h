@@ -243,8 +243,9 @@ struct fc_planes {
 };
 enum { FC_PLANES_RING = 4 };     /* rows of y that wait for rows of x, at most */
 
-/* Elements: backward the ring and one more row, as wide as x with its padding and `kernel` and some vectors more. */
-#define FC_PLANES_SCRATCH(width, columns, kernel) ((FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128))
+/* Elements: backward the ring, as many rows of numbers of windows, and one more row, as wide as x with its padding and
+ * `kernel` and some vectors more. */
+#define FC_PLANES_SCRATCH(width, columns, kernel) ((2 * FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128))
 
 /* Backward of maxima where channels are adjacent: one row of dx from the rows of dy and codes whose windows meet it. */
 struct fc_spread {

@@ -102,6 +102,7 @@ struct job {
     int64_t planes, rows;          /* of a task */
     int64_t groups, strips;        /* tasks of an image */
     int64_t result_rows;
+    int joined;                    /* the planes of a task are one */
     const fc_pool_data *data;
     char *scratch;
 };
@@ -109,6 +110,18 @@ struct job {
 static void *plane_at(const fc_tensor *t, size_t size, int64_t image, int64_t plane)
 {
     return (char *)t->data + (image * t->batch + plane * t->channel) * (ptrdiff_t)size;
+}
+
+/* See joins. */
+static void join_planes(struct fc_planes *w)
+{
+    w->height *= w->planes;
+    w->rows *= w->planes;
+    w->end *= w->planes;
+    w->x_plane *= w->planes;
+    w->y_plane *= w->planes;
+    w->index_plane *= w->planes;
+    w->planes = 1;
 }
 
 static void planes_task(void *data, int64_t task, int worker)
@@ -129,8 +142,18 @@ static void planes_task(void *data, int64_t task, int worker)
         w.code_first = w.code;
         w.code_end = w.code + (w.planes - 1) * w.index_plane + (w.rows - 1) * w.index_row + w.columns;
     }
+    if (j->joined) join_planes(&w);
     w.scratch = j->scratch + (size_t)worker * j->bytes;
     j->run(&w);
+}
+
+/* Whether gapless planes, whose windows neither overlap nor leave rows over, are one tall plane: rows of windows are then
+ * equally far apart throughout. */
+static int joins(const struct fc_planes *w, const fc_pool_data *d)
+{
+    return w->kernel[0] <= w->stride[0] && !w->pad[0] && w->height == w->rows * w->stride[0] && w->x_plane == w->height * w->x_row &&
+           w->y_plane == w->rows * w->y_row && !w->row_taps && !d->indices.data &&
+           (!d->codes.data || w->index_plane == w->rows * w->index_row);
 }
 
 /* Several small planes, or some rows of a large one, are a task; all planes of a tensor follow each other if they can. */
@@ -144,6 +167,7 @@ static fc_status run_tasks(struct job *j, const fc_pool *p, int merged)
     j->rows = fc_max(1, fc_min(j->result_rows, (int64_t)(TASK_BYTES / plane * (double)j->result_rows)));
     j->groups = fc_ceil_div(j->w.planes, j->planes);
     j->strips = fc_ceil_div(j->result_rows, j->rows);
+    j->joined = j->strips == 1 && !fc_pool_is_total(p) && joins(&j->w, j->data);
     return fc_parallel(planes_task, j, images * j->groups * j->strips, j->data->threads);
 }
 
