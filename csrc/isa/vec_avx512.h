@@ -133,6 +133,9 @@ V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP
 V_INLINE v_mask v_none(void) { return 0; }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
 V_INLINE int v_any(v_mask m) { return m != 0; }
+/* A store past the caches, p aligned to a vector; v_stream_end orders such stores before all that follow. */
+V_INLINE void v_stream(real *p, v_t a) { V_OP(stream)(p, a); }
+V_INLINE void v_stream_end(void) { _mm_sfence(); }
 /* Lanes of a: index[l], below VL, for lane l. */
 typedef __m512i v_index;
 #if FC_BITS == 32

@@ -127,6 +127,9 @@ V_INLINE int v_any(v_mask m)
     for (int i = 0; i < VL; i++) any |= m[i];
     return any != 0;
 }
+/* Elsewhere a store past the caches. */
+V_INLINE void v_stream(real *p, v_t a) { v_store(p, a); }
+V_INLINE void v_stream_end(void) {}
 /* Lanes of a: index[l], below VL, for lane l. */
 typedef v_mask v_index;
 V_INLINE v_index v_load_index(const int32_t *p)

@@ -320,6 +320,7 @@ struct fc_kernels {
             void (*expand)(const struct fc_planes *);         /* of averages of any windows of which few meet anywhere */
             void (*total)(const struct fc_planes *);          /* of whole planes, height 1 */
             void (*fill)(const struct fc_planes *);           /* its backward */
+            void (*stream)(void *to, const void *from, int64_t count);    /* copies past the caches */
         } planes;
         uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);

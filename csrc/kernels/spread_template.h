@@ -323,3 +323,14 @@ static void FC_NAME(planes_fill)(const struct fc_planes *w)
         if (rest) v_store_n(x + whole, share, rest);
     }
 }
+
+static void FC_NAME(planes_stream)(void *to, const void *from, int64_t count)
+{
+    const real *x = from;
+    real *y = to;
+    ptrdiff_t i = 0;
+    for (; i < count && (uintptr_t)(y + i) % sizeof(v_t); i++) y[i] = x[i];
+    for (; i + VL <= count; i += VL) v_stream(y + i, v_load(x + i));
+    for (; i < count; i++) y[i] = x[i];
+    v_stream_end();
+}

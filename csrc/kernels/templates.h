@@ -66,7 +66,7 @@ static const struct fc_kernels FC_NAME(table) = {
               .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
               .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
               .planes = { FC_PLANES(planes_max), FC_PLANES(planes_average), FC_PLANES(planes_spread), FC_NAME(planes_expand),
-                          FC_NAME(planes_total), FC_NAME(planes_fill) } },
+                          FC_NAME(planes_total), FC_NAME(planes_fill), FC_NAME(planes_stream) } },
     .sgd = FC_NAME(sgd),
     .adam = FC_NAME(adam),
     .act = FC_NAME(act),

@@ -45,6 +45,8 @@
 #define v_span FC_NAME(v_span)
 #define v_load_if FC_NAME(v_load_if)
 #define v_store_if FC_NAME(v_store_if)
+#define v_stream FC_NAME(v_stream)
+#define v_stream_end FC_NAME(v_stream_end)
 #define v_index FC_NAME(v_index)
 #define v_load_index FC_NAME(v_load_index)
 #define v_pick FC_NAME(v_pick)

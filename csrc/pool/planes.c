@@ -11,6 +11,8 @@ enum {
     MOST_KERNEL = 64,          /* of windows whose averages' gradient is spread */
     MOST_PLACES = 1 << 24,     /* places in a window are floats; see planes_template.h */
     TASK_BYTES = 256 << 10,    /* of x that one task takes, more or less */
+    STREAMED = 24 << 20,       /* bytes of a result from which on it is written past the caches, which cannot hold it ... */
+    STREAM_BYTES = 32 << 10,   /* ... from scratch memory of so many bytes: memory is then not read before it is written */
     MOST_TOTAL = 1024          /* elements of a plane that is summed up without cutting it into blocks */
 };
 
@@ -58,10 +60,22 @@ static size_t taps_bytes(const fc_pool *p)
     return fc_align((size_t)(p->out[1] + p->out[2] + FC_BLOCK) * fc_sizeof(p->dtype));
 }
 
+static size_t scratch_bytes(const fc_pool *p)
+{
+    return fc_align((size_t)FC_PLANES_SCRATCH(fc_min(p->in[2], MOST_COLUMNS), p->out[2], p->kernel[2]) * fc_sizeof(p->dtype));
+}
+
+/* Whether a result of such planes is streamed. */
+static int is_large(const fc_pool *p, const int64_t *space)
+{
+    const double row = (double)space[2] * (double)fc_sizeof(p->dtype);
+    return row <= STREAM_BYTES && row * (double)space[1] * (double)p->channels * (double)p->batch >= STREAMED;
+}
+
 size_t fc_planes_workspace(const fc_pool *p)
 {
     if (!small_windows(p) && !spreads(p)) return 0;
-    return taps_bytes(p) + fc_align((size_t)FC_PLANES_SCRATCH(fc_min(p->in[2], MOST_COLUMNS), p->out[2], p->kernel[2]) * fc_sizeof(p->dtype));
+    return taps_bytes(p) + scratch_bytes(p) + (is_large(p, p->in) || is_large(p, p->out) ? STREAM_BYTES : 0);
 }
 
 static void write_taps(const fc_pool *p, int axis, char *to)
@@ -103,6 +117,9 @@ struct job {
     int64_t groups, strips;        /* tasks of an image */
     int64_t result_rows;
     int joined;                    /* the planes of a task are one */
+    int streamed, backward;        /* the result, dx if backward, goes through scratch memory, there from stream_at on */
+    size_t stream_at;
+    void (*stream)(void *to, const void *from, int64_t count);
     const fc_pool_data *data;
     char *scratch;
 };
@@ -122,6 +139,18 @@ static void join_planes(struct fc_planes *w)
     w->y_plane *= w->planes;
     w->index_plane *= w->planes;
     w->planes = 1;
+}
+
+static void stream_task(const struct job *j, struct fc_planes *w)
+{
+    char *memory = (char *)w->scratch + j->stream_at;
+    void **result = j->backward ? &w->x : &w->y;
+    const ptrdiff_t row = j->backward ? w->x_row : w->y_row, plane = j->backward ? w->x_plane : w->y_plane;
+    const ptrdiff_t first = w->first * row, count = (w->planes - 1) * plane + (w->end - w->first) * row;
+    char *to = (char *)*result + first * (ptrdiff_t)j->size;
+    *result = memory - first * (ptrdiff_t)j->size;
+    j->run(w);
+    j->stream(to, memory, count);
 }
 
 static void planes_task(void *data, int64_t task, int worker)
@@ -144,7 +173,8 @@ static void planes_task(void *data, int64_t task, int worker)
     }
     if (j->joined) join_planes(&w);
     w.scratch = j->scratch + (size_t)worker * j->bytes;
-    j->run(&w);
+    if (j->streamed) stream_task(j, &w);
+    else j->run(&w);
 }
 
 /* Whether gapless planes, whose windows neither overlap nor leave rows over, are one tall plane: rows of windows are then
@@ -159,12 +189,14 @@ static int joins(const struct fc_planes *w, const fc_pool_data *d)
 /* Several small planes, or some rows of a large one, are a task; all planes of a tensor follow each other if they can. */
 static fc_status run_tasks(struct job *j, const fc_pool *p, int merged)
 {
-    const double plane = (double)fc_volume(p->in) * (double)j->size;
+    const double plane = (double)fc_volume(j->streamed && !j->backward ? p->out : p->in) * (double)j->size;
+    const double bytes = j->streamed ? STREAM_BYTES : TASK_BYTES;
     int64_t images = p->batch;
     j->w.planes = p->channels;
     if (merged) j->w.planes *= images, images = 1;
-    j->planes = fc_max(1, fc_min(j->w.planes, (int64_t)(TASK_BYTES / plane)));
-    j->rows = fc_max(1, fc_min(j->result_rows, (int64_t)(TASK_BYTES / plane * (double)j->result_rows)));
+    j->planes = fc_max(1, fc_min(j->w.planes, (int64_t)(bytes / plane)));
+    j->rows = fc_max(1, fc_min(j->result_rows, (int64_t)(bytes / plane * (double)j->result_rows)));
+    if (j->rows > 1 && j->rows < j->result_rows) j->rows -= j->rows % 2;    /* windows 2 apart have their rows together */
     j->groups = fc_ceil_div(j->w.planes, j->planes);
     j->strips = fc_ceil_div(j->result_rows, j->rows);
     j->joined = j->strips == 1 && !fc_pool_is_total(p) && joins(&j->w, j->data);
@@ -191,6 +223,12 @@ int fc_planes_run(const fc_pool_plan *plan, const fc_pool_data *d, int backward,
                               .kernel = { p->kernel[1], p->kernel[2] }, .stride = { p->stride[1], p->stride[2] },
                               .pad = { p->pad_lo[1], p->pad_lo[2] }, .index_plane = index->channel, .index_row = index->space[1],
                               .weight = d->codes.data ? p->kernel[2] : p->in[2] };
+    const fc_tensor *result = backward ? &d->x : &d->y;
+    const int64_t *space = backward ? p->in : p->out;
+    j.streamed = is_large(p, space) && gapless(result, space) && result->channel == space[1] * space[2] && !fc_pool_is_total(p);
+    j.backward = backward;
+    j.stream_at = scratch_bytes(p);
+    j.stream = plan->kernels->pool.planes.stream;
     if (p->kind == FC_AVG_POOL) set_divisor(&j.w, p, d->workspace);
     if (fc_pool_is_total(p)) j.w.width *= j.w.height, j.w.height = 1, j.result_rows = 1;
     *status = run_tasks(&j, p, fc_pool_is_merged(&d->x, p) && fc_pool_is_merged(&d->y, p) && fc_pool_is_merged(index, p));
