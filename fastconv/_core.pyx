@@ -8,7 +8,6 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libc.string cimport memmove, memset
 
-import math
 import os
 import threading
 
@@ -144,13 +143,20 @@ cdef void keep(void *memory, size_t bytes) noexcept:
     kept_bytes += bytes
 
 
+cdef object numpy_dtype = np.dtype, numpy_empty = np.empty, numpy_array = np.ndarray
+
+
 def empty(tuple shape, dtype):
     """np.empty, on kept memory where it is worth it."""
-    cdef Py_ssize_t count = math.prod(shape)
-    dtype = np.dtype(dtype)
-    if not SMALL <= count * dtype.itemsize <= <Py_ssize_t>KEEP_BYTES:
-        return np.empty(shape, dtype)
-    return np.frombuffer(borrow(<size_t>(count * dtype.itemsize)), dtype, count).reshape(shape)
+    cdef object bytes
+    if not isinstance(dtype, numpy_dtype):
+        dtype = numpy_dtype(dtype)
+    bytes = dtype.itemsize
+    for extent in shape:
+        bytes = bytes * extent
+    if not SMALL <= bytes <= KEEP_BYTES:
+        return numpy_empty(shape, dtype)
+    return numpy_array(shape, dtype, borrow(<size_t>bytes))
 
 
 def scratch_bytes():
