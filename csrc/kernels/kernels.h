@@ -244,8 +244,8 @@ struct fc_planes {
 enum { FC_PLANES_RING = 4 };     /* rows of y that wait for rows of x, at most */
 
 /* Elements: backward the ring, as many rows of numbers of windows, and one more row, as wide as x with its padding and
- * `kernel` and some vectors more. */
-#define FC_PLANES_SCRATCH(width, columns, kernel) ((2 * FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128))
+ * `kernel` and some vectors more; and the shares of a small plane. */
+#define FC_PLANES_SCRATCH(width, columns, kernel) ((2 * FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128) + 256)
 
 /* Backward of maxima where channels are adjacent: one row of dx from the rows of dy and codes whose windows meet it. */
 struct fc_spread {
@@ -316,6 +316,7 @@ struct fc_kernels {
             /* max, average and spread are several 10 KiB each: NULL where FC_SMALL_WINDOWS is 0 */
             void (*max)(const struct fc_planes *);
             void (*average)(const struct fc_planes *);
+            void (*narrow)(const struct fc_planes *);         /* averages of any windows, x narrower than a vector */
             void (*spread)(const struct fc_planes *);         /* backward, of maxima if there are codes, else of averages */
             void (*expand)(const struct fc_planes *);         /* of averages of any windows of which few meet anywhere */
             void (*total)(const struct fc_planes *);          /* of whole planes, height 1 */

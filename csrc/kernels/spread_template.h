@@ -117,13 +117,18 @@ V_INLINE ptrdiff_t FC_NAME(expanded_length)(const struct fc_planes *w)
 struct FC_NAME(narrow) {
     ptrdiff_t meeting;
     int32_t *window;
+    real *share;    /* of a whole plane, if it is small; else NULL */
 };
+
+enum { FC_NAME(SHARES) = 16 * 16 };
 
 V_INLINE struct FC_NAME(narrow) FC_NAME(narrow_of)(const struct fc_planes *w, ptrdiff_t length)
 {
     const ptrdiff_t kernel = w->kernel[1], stride = w->stride[1];
     struct FC_NAME(narrow) n = { .meeting = w->columns < VL ? (kernel + stride - 1) / stride : 0 };
     n.window = (int32_t *)(void *)((real *)w->scratch + (FC_PLANES_RING + 1) * length);
+    if (w->divisor != 0 && w->y_row == w->columns && w->rows * w->columns <= FC_NAME(SHARES))
+        n.share = (real *)w->scratch + (2 * FC_PLANES_RING + 1) * length;
     for (ptrdiff_t i = 0; n.meeting && i < length; i++) {
         const ptrdiff_t first = i < kernel ? 0 : (i - kernel) / stride + 1;
         for (ptrdiff_t m = 0; m < n.meeting; m++) {
@@ -135,12 +140,13 @@ V_INLINE struct FC_NAME(narrow) FC_NAME(narrow_of)(const struct fc_planes *w, pt
 }
 
 V_INLINE void FC_NAME(expand_narrow)(const struct fc_planes *w, const struct FC_NAME(narrow) *n, const real *y, ptrdiff_t o,
-                                     ptrdiff_t length, real *expanded)
+                                     real *expanded)
 {
     const v_mask exists = v_span(0, w->columns);
-    const v_t share = v_select(exists, FC_NAME(averaged)(w, v_load_if(y, exists, v_zero()), o, 0), v_zero());
+    const v_t dy = v_load_if(n->share ? n->share + o * w->columns : y, exists, v_zero());
+    const v_t share = n->share ? dy : v_select(exists, FC_NAME(averaged)(w, dy, o, 0), v_zero());
     const int32_t *window = n->window;
-    for (ptrdiff_t i = 0; i < length; i += VL) {
+    for (ptrdiff_t i = 0; i < w->width + w->pad[1]; i += VL) {
         v_t sum = v_zero();
         for (ptrdiff_t m = 0; m < n->meeting; m++, window += VL) sum = v_add(sum, v_pick(share, v_load_index(window)));
         v_store(expanded + i, sum);
@@ -184,6 +190,7 @@ static void FC_NAME(planes_expand)(const struct fc_planes *w)
     for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
         struct FC_NAME(meeting) m = FC_NAME(meeting_before)(w);
         ptrdiff_t brought = 0;
+        if (narrow.share) FC_NAME(average_all)(w, (const real *)w->y + plane * w->y_plane, narrow.share, w->rows * w->columns);
         for (ptrdiff_t h = w->first, next; h < w->end; h = next) {
             FC_NAME(advance)(&m, w, h);
             next = FC_NAME(next_meeting)(w, &m);
@@ -191,7 +198,7 @@ static void FC_NAME(planes_expand)(const struct fc_planes *w)
             for (; brought < m.to; brought++) {
                 const real *y = (const real *)w->y + plane * w->y_plane + brought * w->y_row;
                 real *expanded = ring + brought % FC_PLANES_RING * length;
-                if (narrow.meeting) FC_NAME(expand_narrow)(w, &narrow, y, brought, length, expanded);
+                if (narrow.meeting) FC_NAME(expand_narrow)(w, &narrow, y, brought, expanded);
                 else FC_NAME(expand_wide)(w, y, brought, length, expanded);
             }
             for (ptrdiff_t i = 0; i < w->width; i += VL) {

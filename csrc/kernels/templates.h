@@ -65,7 +65,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .pool = { .max = FC_NAME(pool_max), .max_index = FC_NAME(pool_max_index), .sum = FC_NAME(pool_sum),
               .divide = FC_NAME(divide), .positions = FC_NAME(positions), .largest = FC_NAME(largest), .scatter = FC_NAME(scatter),
               .total = FC_NAME(pool_total), .codes = FC_NAME(codes), .spread = FC_NAME(spread),
-              .planes = { FC_PLANES(planes_max), FC_PLANES(planes_average), FC_PLANES(planes_spread), FC_NAME(planes_expand),
+              .planes = { FC_PLANES(planes_max), FC_PLANES(planes_average), FC_NAME(planes_narrow), FC_PLANES(planes_spread), FC_NAME(planes_expand),
                           FC_NAME(planes_total), FC_NAME(planes_fill), FC_NAME(planes_stream) } },
     .sgd = FC_NAME(sgd),
     .adam = FC_NAME(adam),

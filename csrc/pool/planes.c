@@ -31,6 +31,14 @@ static int small_windows(const fc_pool *p)
            p->out[2] <= MOST_COLUMNS && 3 * p->in[2] < MOST_PLACES;
 }
 
+int fc_pool_sums_down(const fc_pool *p)
+{
+    for (int a = 1; a < FC_AXES; a++)
+        if (p->dilation[a] > 1 || p->kernel[a] > fc_min(FC_POOL_RUNS, FC_POOL_TAPS)) return 0;
+    return p->kind == FC_AVG_POOL && p->in[0] == 1 && p->kernel[0] == 1 && p->out[1] <= MOST_ROWS && p->out[2] <= MOST_COLUMNS &&
+           !small_windows(p) && !fc_pool_is_total(p);
+}
+
 /* Averages whose gradient the kernels can spread: few windows meet anywhere. */
 static int spreads(const fc_pool *p)
 {
@@ -46,10 +54,15 @@ static int gapless(const fc_tensor *t, const int64_t *space)
     return t->space[2] == 1 && (space[1] == 1 || t->space[1] == space[2]);
 }
 
-static int suits(const fc_pool *p, const fc_pool_data *d, int backward)
+/* A row of x must fill less than a vector. */
+static int sums_narrow_planes(const struct fc_kernels *k, const fc_pool *p) { return fc_pool_sums_down(p) && p->in[2] < k->vector; }
+
+static int suits(const fc_pool_plan *plan, const fc_pool_data *d, int backward)
 {
+    const fc_pool *p = &plan->problem;
+    const int forward = !backward && sums_narrow_planes(plan->kernels, p);
     if (fc_pool_is_total(p)) return gapless(&d->x, p->in);
-    return (small_windows(p) || (backward && spreads(p))) && adjacent_columns(&d->x) && adjacent_columns(&d->y) && adjacent_columns(&d->indices) &&
+    return (small_windows(p) || forward || (backward && spreads(p))) && adjacent_columns(&d->x) && adjacent_columns(&d->y) && adjacent_columns(&d->indices) &&
            adjacent_columns(&d->codes);
 }
 
@@ -74,7 +87,7 @@ static int is_large(const fc_pool *p, const int64_t *space)
 
 size_t fc_planes_workspace(const fc_pool *p)
 {
-    if (!small_windows(p) && !spreads(p)) return 0;
+    if (!small_windows(p) && !spreads(p) && !fc_pool_sums_down(p)) return 0;
     return taps_bytes(p) + scratch_bytes(p) + (is_large(p, p->in) || is_large(p, p->out) ? STREAM_BYTES : 0);
 }
 
@@ -208,13 +221,14 @@ static void (*kernel_of(const fc_pool_plan *plan, int backward))(const struct fc
     const struct fc_kernels *k = plan->kernels;
     if (fc_pool_is_total(&plan->problem)) return backward ? k->pool.planes.fill : k->pool.planes.total;
     if (backward) return small_windows(&plan->problem) ? k->pool.planes.spread : k->pool.planes.expand;
+    if (!small_windows(&plan->problem)) return k->pool.planes.narrow;
     return plan->problem.kind == FC_MAX_POOL ? k->pool.planes.max : k->pool.planes.average;
 }
 
 int fc_planes_run(const fc_pool_plan *plan, const fc_pool_data *d, int backward, fc_status *status)
 {
     const fc_pool *p = &plan->problem;
-    if (!suits(p, d, backward) || !kernel_of(plan, backward)) return 0;
+    if (!suits(plan, d, backward) || !kernel_of(plan, backward)) return 0;
     const fc_tensor *index = d->codes.data ? &d->codes : &d->indices;
     struct job j = { .run = kernel_of(plan, backward), .size = fc_sizeof(p->dtype), .bytes = plan->workspace, .data = d,
                      .result_rows = backward ? p->in[1] : p->out[1], .scratch = (char *)d->workspace + taps_bytes(p) };
