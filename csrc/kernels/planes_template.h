@@ -473,20 +473,38 @@ V_INLINE v_t FC_NAME(fold)(v_t rows[VL])
     return rows[0];
 }
 
-static void FC_NAME(planes_total)(const struct fc_planes *w)
+/* The partial sums of `planes` planes, all a vector at a time; those of planes that do not exist are of the first one. */
+V_INLINE void FC_NAME(add_planes)(const struct fc_planes *w, ptrdiff_t plane, ptrdiff_t planes, v_t sum[VL])
 {
     const ptrdiff_t whole = w->width / VL * VL, rest = w->width - whole;
+    const real *x = (const real *)w->x + plane * w->x_plane;
+    UNROLL for (int i = 0; i < VL; i++) sum[i] = v_zero();
+    for (ptrdiff_t p = 0; p < whole; p += VL) {
+        UNROLL for (int i = 0; i < VL; i++) {
+            const real *at = x + (i < planes ? i : 0) * w->x_plane + p;
+            v_prefetch_near(at + VL * w->x_plane);
+            sum[i] = v_add(sum[i], v_load(at));
+        }
+    }
+    if (!rest) return;
+    const v_mask exists = v_span(0, rest);
+    UNROLL for (int i = 0; i < VL; i++) sum[i] = v_add(sum[i], v_load_if(x + (i < planes ? i : 0) * w->x_plane + whole, exists, v_zero()));
+}
+
+static void FC_NAME(planes_total)(const struct fc_planes *w)
+{
     for (ptrdiff_t plane = 0; plane < w->planes; plane += VL) {
         const ptrdiff_t planes = FC_NAME(smaller)(VL, w->planes - plane);
         v_t sum[VL];
-        UNROLL for (int i = 0; i < VL; i++) {
-            const real *x = (const real *)w->x + (plane + (i < planes ? i : 0)) * w->x_plane;
-            sum[i] = v_zero();
-            for (ptrdiff_t p = 0; p < whole; p += VL) sum[i] = v_add(sum[i], v_load(x + p));
-            if (rest) sum[i] = v_add(sum[i], v_load_n(x + whole, rest));
-        }
+        if (planes == VL) FC_NAME(add_planes)(w, plane, VL, sum);
+        else FC_NAME(add_planes)(w, plane, planes, sum);
         real total[VL], *y = (real *)w->y + plane * w->y_plane;
-        v_store(total, FC_NAME(averaged)(w, FC_NAME(fold)(sum), 0, 0));
+        const v_t average = FC_NAME(averaged)(w, FC_NAME(fold)(sum), 0, 0);
+        if (w->y_plane == 1 && planes == VL) {
+            v_store(y, average);
+            continue;
+        }
+        v_store(total, average);
         for (ptrdiff_t i = 0; i < planes; i++) y[i * w->y_plane] = total[i];
     }
 }

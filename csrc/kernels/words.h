@@ -79,6 +79,9 @@
 /* Into the level-2 cache. */
 static inline __attribute__((always_inline, unused)) void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
+/* Into the first-level cache. */
+static inline __attribute__((always_inline, unused)) void v_prefetch_near(const void *p) { __builtin_prefetch(p, 0, 3); }
+
 static inline __attribute__((always_inline, unused)) void v_prefetch_to_write(const void *p) { __builtin_prefetch(p, 1); }
 
 /* In front of a loop with constant bounds: no loop is left. UNROLL_4: four rounds at a time. */
