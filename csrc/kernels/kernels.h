@@ -308,7 +308,7 @@ struct fc_kernels {
         void (*max_index)(const struct fc_pool_row *);
         void (*sum)(const struct fc_pool_row *);
         void (*divide)(const struct fc_pixels *from, const struct fc_pixels *to, int64_t count, int64_t lanes, double divisor);
-        void (*total)(const struct fc_pool_row *);            /* the sum of a plane; see planes_template.h */
+        void (*total)(const struct fc_pool_row *);            /* the sum of a plane; see sums_template.h */
         void (*positions)(const struct fc_positions *);
         void (*codes)(const struct fc_codes *);
         void (*spread)(const struct fc_spread *);

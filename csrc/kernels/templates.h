@@ -8,6 +8,7 @@
 #include "kernels/depthwise_template.h"
 #include "kernels/halves_template.h"
 #include "kernels/planes_template.h"
+#include "kernels/sums_template.h"
 #include "kernels/planar_template.h"
 #include "kernels/spread_template.h"
 #include "kernels/pool_template.h"
