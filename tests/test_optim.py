@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import copy
 import doctest
+import importlib
 import math
 import pickle
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
@@ -288,4 +290,6 @@ def test_repr() -> None:
 
 
 def test_doctests() -> None:
-    assert doctest.testmod(optim).failed == 0
+    names = [name for _, name, _ in pkgutil.walk_packages(optim.__path__, "fastconv.optim.")]
+    for name in ["fastconv.optim", *names]:
+        assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Optimisers, with PyTorch's names, defaults, formulas and state dicts: SGD, Adam, AdamW.
+
+Each update is one pass over memory, in place, by a native kernel.
+
+In the formulas p is a parameter, g its gradient, and t counts its steps from 1.
+
+>>> import numpy as np
+>>> from fastconv import nn
+>>> p = nn.Parameter(np.array([1.0, 2.0]))
+>>> optimizer = SGD([p], lr=0.5)
+>>> (p * p).sum().backward()
+>>> optimizer.step()
+>>> p.numpy()
+array([0., 0.])
+"""
+
+from fastconv.optim.adam import Adam, AdamW
+from fastconv.optim.base import Optimizer
+from fastconv.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
