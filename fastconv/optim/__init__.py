@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Optimisers, with PyTorch's names, defaults, formulas and state dicts: SGD, Adam, AdamW.
+"""Optimisers, with PyTorch's names, defaults, formulas and state dicts; learning-rate schedules.
 
 Each update is one pass over memory, in place, by a native kernel.
 
@@ -15,8 +15,11 @@ In the formulas p is a parameter, g its gradient, and t counts its steps from 1.
 array([0., 0.])
 """
 
+from fastconv.optim import lr_scheduler
+from fastconv.optim.adagrad import Adagrad
 from fastconv.optim.adam import Adam, AdamW
 from fastconv.optim.base import Optimizer
+from fastconv.optim.rmsprop import RMSprop
 from fastconv.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]

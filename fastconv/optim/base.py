@@ -19,6 +19,9 @@ from fastconv.ops._check import flag
 Array = np.ndarray[Any, Any]
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
 
+#: What schedulers keep in a group of parameters, by PyTorch's names.
+SCHEDULED = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+
 
 class Step(NamedTuple):
     """What an update needs besides the arrays."""
@@ -36,7 +39,12 @@ class Optimizer:
 
     params: parameters; or dicts with "params" and settings that differ from the defaults. ``param_groups``
     is a list of such dicts; settings such as ``group["lr"]`` may be changed between steps.
+
+    A parameter with a ``constraint`` (:mod:`fastconv.nn.constraints`) obeys it after every step.
     """
+
+    #: Whether ``step`` has been called; a scheduler that goes first asks.
+    stepped = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -57,7 +65,7 @@ class Optimizer:
         group = {**self.defaults, **param_group}
         given = group["params"]
         group["params"] = [given] if isinstance(given, Parameter) else list(given)
-        unknown = set(group) - set(self.defaults) - {"params"}
+        unknown = set(group) - {*self.defaults, *SCHEDULED, "params"}
         if unknown:
             have = list(self.defaults)
             raise ValueError(f"unknown settings {sorted(unknown)}; {type(self).__name__} has {have}")
@@ -87,6 +95,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self.stepped = True
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -101,12 +110,14 @@ class Optimizer:
         for name in names:
             old = state.get(name)
             if old is None:
-                state[name] = np.zeros(parameter.shape, parameter.dtype)
+                state[name] = np.full(parameter.shape, self._initial(group), parameter.dtype)
             elif old.dtype != parameter.dtype:
                 state[name] = old.astype(parameter.dtype)
         arrays = [state[name] for name in names]
         with parameter.writable() as store:
             self._update(store, np.ascontiguousarray(gradient), arrays, Step(state["step"], fresh, group))
+            if parameter.constraint is not None:
+                parameter.constraint(store)
 
     def _update(self, p: Array, g: Array, state: list[Array], step: Step) -> None:
         """Change a parameter, and its state in the order of ``_state_names``."""
@@ -114,6 +125,10 @@ class Optimizer:
 
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         raise NotImplementedError
+
+    def _initial(self, group: dict[str, Any]) -> float:
+        """What the arrays of the state start with."""
+        return 0.0
 
     def _check(self, group: dict[str, Any]) -> None:
         """ValueError or TypeError for a setting out of range."""
@@ -136,7 +151,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a state dict of an optimiser with groups of the same sizes, in the same order.
 
-        Settings that this optimiser does not have, such as PyTorch's choices of implementation, are left out.
+        Settings that neither this optimiser nor a scheduler has, such as PyTorch's choices of implementation, are
+        left out.
         ValueError, with nothing changed, where they differ.
         """
         groups, parameters = state_dict["param_groups"], list(self._parameters())
@@ -147,7 +163,8 @@ class Optimizer:
         numbers = [i for group in groups for i in group["params"]]
         by_number = dict(zip(numbers, parameters, strict=True))
         state = {by_number[i]: _fitting_state(by_number[i], s) for i, s in state_dict["state"].items()}
-        updated = [{**mine, **{name: saved[name] for name in self.defaults if name in saved}}
+        names = (*self.defaults, *SCHEDULED)
+        updated = [{**mine, **{name: copy.deepcopy(saved[name]) for name in names if name in saved}}
                    for mine, saved in zip(self.param_groups, groups, strict=True)]
         for group in updated:
             self._check(group)
