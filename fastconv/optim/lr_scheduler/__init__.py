@@ -3,7 +3,7 @@
 
 Call ``scheduler.step()`` after ``optimizer.step()``: once for each epoch, or for each batch, whatever the numbers of
 the schedule count. Each schedule but OneCycleLR goes from the present rate to the next, so several on one optimiser
-multiply; :class:`SequentialLR` puts one after the other.
+multiply; :class:`SequentialLR` puts one after the other. No rate falls below 0.
 
 To resume to the same bits, save the state dicts of model, optimiser and scheduler; make all three anew; load them.
 
