@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Layers, losses and initialisers, with PyTorch's names, signatures, defaults and state_dict keys."""
 
-from fastconv.nn import functional, init
+from fastconv.nn import constraints, functional, init, initializers, regularizers, utils
 from fastconv.nn.activation import ReLU, Sigmoid, Tanh
 from fastconv.nn.container import ModuleList, Sequential
 from fastconv.nn.conv import Conv2d
@@ -24,10 +24,12 @@ from fastconv.nn.module import Module
 from fastconv.nn.norm import BatchNorm2d
 from fastconv.nn.parameter import Parameter
 from fastconv.nn.pool import AvgPool2d, MaxPool2d
+from fastconv.nn.weighted import regularization_loss
 
 __all__ = [
     "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout",
     "Flatten", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "Linear",
     "MSELoss", "MaxPool2d", "Module", "ModuleList", "MultiMarginLoss", "NLLLoss", "Parameter", "ReLU",
-    "Sequential", "Sigmoid", "SmoothL1Loss", "Tanh", "functional", "init",
+    "Sequential", "Sigmoid", "SmoothL1Loss", "Tanh", "constraints", "functional", "init", "initializers",
+    "regularization_loss", "regularizers", "utils",
 ]
