@@ -12,6 +12,7 @@ import pytest
 
 from fastconv import nn, optim
 from fastconv.optim import lr_scheduler
+from fastconv.random import manual_seed
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
@@ -246,3 +247,71 @@ def test_schedule_signature(name):
     ours = inspect.signature(getattr(lr_scheduler, name)).parameters
     theirs = inspect.signature(getattr(torch.optim.lr_scheduler, name)).parameters
     assert [(k, p.default) for k, p in ours.items()] == [(k, p.default) for k, p in theirs.items()]
+
+
+# ---- Clipping --------------------------------------------------------------------------------------------
+
+CLIPS = combinations(28, max_norm=[0.0, 0.1, 1.0, 1e3], norm_type=[2.0, 1.0, float("inf"), 3.0, 0.5, 2, 1.5])
+
+
+@pytest.mark.parametrize("options", CLIPS, ids=str)
+def test_clipping_by_norm(options):
+    mine, theirs = twins()
+    give_gradients(mine, theirs)
+    norm = nn.utils.clip_grad_norm_(mine, **options)
+    np.testing.assert_allclose(norm.item(), torch.nn.utils.clip_grad_norm_(theirs, **options).item(), rtol=1e-12)
+    same([p.grad for p in mine], [p.grad for p in theirs])
+    total = nn.utils.get_total_norm([p.grad for p in mine], options["norm_type"])
+    other = torch.nn.utils.get_total_norm([p.grad for p in theirs], options["norm_type"])
+    np.testing.assert_allclose(total.item(), other.item(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("limit", np.linspace(0, 3, 20))
+def test_clipping_by_value(limit):
+    mine, theirs = twins()
+    give_gradients(mine, theirs)
+    nn.utils.clip_grad_value_(mine, limit)
+    torch.nn.utils.clip_grad_value_(theirs, limit)
+    same([p.grad for p in mine], [p.grad for p in theirs])
+
+
+# ---- Initial values --------------------------------------------------------------------------------------
+
+FILLS = [
+    *[("xavier_uniform_", dict(gain=g)) for g in (1.0, 2.0)], *[("xavier_normal_", dict(gain=g)) for g in (1.0, 2.0)],
+    *[(f"kaiming_{kind}_", dict(mode=mode, nonlinearity=way, a=0.3)) for kind in ("uniform", "normal")
+      for mode in ("fan_in", "fan_out") for way in ("relu", "leaky_relu", "selu")],
+    ("uniform_", dict(a=-1.0, b=3.0)), ("normal_", dict(mean=1.0, std=0.3)), ("trunc_normal_", {}),
+    ("trunc_normal_", dict(mean=0.5, std=0.5, a=0.0, b=1.0)), ("trunc_normal_", dict(std=0.02)),
+    ("constant_", dict(val=0.3)), ("ones_", {}), ("zeros_", {}), ("orthogonal_", dict(gain=2.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), FILLS, ids=str)
+def test_initial_values(name, options):
+    """Drawn numbers differ; their mean, deviation and largest must not."""
+    torch.manual_seed(0)
+    manual_seed(0)
+    a = getattr(nn.init, name)(np.empty((64, 32, 3, 3)), **options)
+    b = getattr(torch.nn.init, name)(torch.empty(64, 32, 3, 3, dtype=torch.float64), **options).numpy()
+    n, spread = a.size, max(b.std(), 1e-9)
+    assert abs(a.mean() - b.mean()) < 8 * spread / np.sqrt(n)
+    assert abs(a.std() - b.std()) < 8 * spread / np.sqrt(n)
+    assert np.abs(a).max() == pytest.approx(np.abs(b).max(), rel=0.35 if "normal" in name or "ortho" in name else 1e-3)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("shape", [(4, 3, 3), (8, 2, 2), (4, 1, 3, 4), (4, 6, 5, 5), (8, 3, 1, 2, 3)])
+def test_identities(shape, groups):
+    a, b = nn.init.dirac_(np.empty(shape), groups), torch.nn.init.dirac_(torch.empty(*shape), groups)
+    np.testing.assert_array_equal(a, b.numpy())
+    one = torch.nn.init.eye_(torch.empty(*shape[:2])).numpy()
+    np.testing.assert_array_equal(nn.init.eye_(np.empty(shape[:2])), one)
+
+
+def test_signatures_of_fills():
+    for name in nn.init.__all__:
+        if hasattr(torch.nn.init, name):
+            ours = inspect.signature(getattr(nn.init, name)).parameters
+            theirs = inspect.signature(getattr(torch.nn.init, name)).parameters
+            assert [(k, p.default) for k, p in ours.items()] == [(k, p.default) for k, p in theirs.items()], name

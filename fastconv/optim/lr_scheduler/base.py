@@ -37,6 +37,10 @@ class LRScheduler:
                     "load the optimiser's state dict first, or start with last_epoch=-1"
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
+        self._begin()
+
+    def _begin(self) -> None:
+        """The step that the constructor takes."""
         self._step_count = 0
         self.step()
 

@@ -44,13 +44,16 @@ class SequentialLR(LRScheduler):
                                 f"got {type(scheduler).__name__}")
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"schedulers[{i}] belongs to another optimizer")
-        self.last_epoch = integer("last_epoch", last_epoch, -1) + 1
+        self.last_epoch = integer("last_epoch", last_epoch, -1)
         self._undo()
-        first = self._running()
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        first._step_count = 0
-        first.step()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.last_epoch += 1
+        first = self._running()
+        first._begin()
         self._last_lr = first.get_last_lr()
 
     def _undo(self) -> None:
