@@ -60,6 +60,16 @@ def _sign(d: float) -> float:
     return math.copysign(1.0, d) if d else 0.0
 
 
+def mse_loss(x: Array, target: Array, reduction: str = "mean") -> Array:
+    """(x - t)^2."""
+    return _reduced(_pairwise(lambda x, t: (x - t) ** 2, x, target), reduction)
+
+
+def mse_loss_backward(grad_output: Array, x: Array, target: Array, reduction: str = "mean") -> Array:
+    """2 (x - t)."""
+    return _spread(grad_output, x.shape, reduction) * _pairwise(lambda x, t: 2 * (x - t), x, target)
+
+
 def l1_loss(x: Array, target: Array, reduction: str = "mean") -> Array:
     """|x - t|."""
     return _reduced(_pairwise(lambda x, t: abs(x - t), x, target), reduction)
@@ -265,3 +275,51 @@ def multi_margin_loss_backward(
                 dx[i, c] += slope
                 dx[i, t] -= slope
     return _like(dx, x.shape)
+
+
+# ---- Cross entropy, which has no namesake in ops -------------------------------------------------------------
+
+
+def cross_entropy(
+    x: Array, target: Array, weight: Array | None = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Array:
+    """-sum over c of weight[c] q[c] log(softmax(x)[c]), q the smoothed target; of indices or probabilities."""
+    rows = _rows(x)
+    q, w = _distributions(x, target, weight, ignore_index, label_smoothing)
+    terms = []
+    for row, share in zip(rows, q, strict=True):
+        log_sum = row.max() + math.log(sum(math.exp(v - row.max()) for v in row))
+        terms.append(sum(s * (log_sum - v) for s, v in zip(share, row, strict=True) if s))
+    places = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    return _reduced(np.array(terms).reshape(places), reduction, w)
+
+
+def cross_entropy_backward(
+    grad_output: Array, x: Array, target: Array, weight: Array | None = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Array:
+    """softmax(x) sum(q) - q."""
+    rows = _rows(x)
+    q, w = _distributions(x, target, weight, ignore_index, label_smoothing)
+    grad = _spread(grad_output, x.shape[:1] + x.shape[2:] if x.ndim > 1 else (), reduction, w).ravel()
+    e = np.exp(rows - rows.max(1, keepdims=True))
+    return _like((e / e.sum(1, keepdims=True) * q.sum(1, keepdims=True) - q) * grad[:, None], x.shape)
+
+
+def _distributions(
+    x: Array, target: Array, weight: Array | None, ignore_index: int, smoothing: float
+) -> tuple[Array, float]:
+    """What each class of each row counts, (M, C), and what the mean divides by."""
+    rows = _rows(x)
+    classes = rows.shape[1]
+    weights = np.ones(classes) if weight is None else np.asarray(weight, np.float64)
+    if target.dtype.kind == "f":
+        return ((1 - smoothing) * _rows(target) + smoothing / classes) * weights, len(rows)
+    q, total = np.zeros_like(rows), 0.0
+    for i, t in enumerate(target.flat):
+        if t != ignore_index:
+            q[i] = smoothing / classes * weights
+            q[i, t] += (1 - smoothing) * weights[t]
+            total += weights[t]
+    return q, total

@@ -37,6 +37,7 @@ CLASSES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((5,), ()), ((6, 5), (
 
 # Each name: how to make x and target of a shape, and the options to try.
 DRAWS: dict[str, tuple[Callable[..., Array], Callable[..., Array], list[dict[str, Any]]]] = {
+    "mse_loss": (normal, normal, [{}]),
     "l1_loss": (normal, normal, [{}]),
     "smooth_l1_loss": (normal, normal, [{}, dict(beta=0.3), dict(beta=0)]),
     "huber_loss": (normal, normal, [{}, dict(delta=0.3)]),
@@ -101,6 +102,37 @@ def test_twin(name: str, x: Array, target: Array, options: dict[str, Any], reduc
     assert dx.dtype == dtype and dx.shape == x.shape
     exact = getattr(reference_loss, f"{name}_backward")(grad, x, target, **narrow, reduction=reduction)
     np.testing.assert_allclose(dx, exact, rtol=64 * u, atol=64 * u)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("shape", "places"), CLASSES)
+@pytest.mark.parametrize("kind", ["indices", "some ignored", "probabilities"])
+def test_twin_of_cross_entropy(
+    kind: str, shape: tuple[int, ...], places: tuple[int, ...], weighted: bool, smoothing: float, reduction: str,
+    dtype: Any,
+) -> None:
+    u = np.finfo(dtype).eps / 2
+    x, weight = np.asarray(normal(*shape)).astype(dtype), share(5).astype(dtype) if weighted else None
+    target: Array = share(*shape).astype(dtype) if kind == "probabilities" else np.asarray(RNG.integers(0, 5, places))
+    if kind == "some ignored" and places:
+        target.flat[::2] = 3
+    options: dict[str, Any] = dict(
+        weight=weight, ignore_index=3 if kind == "some ignored" and places else -100, reduction=reduction,
+        label_smoothing=smoothing)
+    target.flat[-1] = 4 if target.dtype.kind == "i" else 0.5
+    leaf = tensor(x, requires_grad=True)
+    y = nn.functional.cross_entropy(leaf, target, **options)
+    expected = reference_loss.cross_entropy(x, target, **options)
+    scale = 32 * u * (10 if reduction == "sum" else 1)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=scale, atol=scale)
+    grad = np.asarray(RNG.normal(size=y.shape)).astype(dtype)
+    y.backward(grad)
+    assert leaf.grad is not None
+    exact = reference_loss.cross_entropy_backward(grad, x, target, **options)
+    np.testing.assert_allclose(leaf.grad.numpy(), exact, rtol=64 * u, atol=64 * u)
 
 
 @pytest.mark.parametrize("log_target", [False, True])
@@ -213,7 +245,7 @@ def test_refuses(call: Callable[[], Any], kind: type[Exception], text: str) -> N
 def test_gradients_of_targets() -> None:
     """A distance has one, and it is checked; the others say that they have none."""
     x, t = tensor(normal(3, 4), requires_grad=True), tensor(share(3, 4), requires_grad=True)
-    for layer in (nn.L1Loss(), nn.SmoothL1Loss(beta=0.5), nn.HuberLoss()):
+    for layer in (nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(beta=0.5), nn.HuberLoss()):
         x.zero_grad()
         t.zero_grad()
         layer(x, t).backward()

@@ -278,30 +278,36 @@ def test_clipping_by_value(limit):
 # ---- Initial values --------------------------------------------------------------------------------------
 
 FILLS = [
-    *[("xavier_uniform_", dict(gain=g)) for g in (1.0, 2.0)], *[("xavier_normal_", dict(gain=g)) for g in (1.0, 2.0)],
+    *[(f"xavier_{kind}_", dict(gain=g)) for kind in ("uniform", "normal") for g in (1.0, 0.0, 0.3, 2.0, 10.0)],
     *[(f"kaiming_{kind}_", dict(mode=mode, nonlinearity=way, a=0.3)) for kind in ("uniform", "normal")
       for mode in ("fan_in", "fan_out") for way in ("relu", "leaky_relu", "selu")],
-    ("uniform_", dict(a=-1.0, b=3.0)), ("normal_", dict(mean=1.0, std=0.3)), ("trunc_normal_", {}),
-    ("trunc_normal_", dict(mean=0.5, std=0.5, a=0.0, b=1.0)), ("trunc_normal_", dict(std=0.02)),
-    ("constant_", dict(val=0.3)), ("ones_", {}), ("zeros_", {}), ("orthogonal_", dict(gain=2.0)),
+    *[("uniform_", dict(a=a, b=b)) for a, b in ((0.0, 1.0), (-1.0, 3.0), (2.0, 2.0), (-0.1, 0.1), (-5.0, -4.0))],
+    *[("normal_", dict(mean=m, std=s)) for m, s in ((0.0, 1.0), (1.0, 0.3), (-2.0, 0.0), (0.0, 0.02), (9.0, 3.0))],
+    *[("trunc_normal_", dict(mean=m, std=s, a=a, b=b)) for m, s, a, b in (
+        (0.0, 1.0, -2.0, 2.0), (0.5, 0.5, 0.0, 1.0), (0.0, 0.02, -2.0, 2.0), (0.0, 1.0, 1.0, 2.0),
+        (1.0, 2.0, 0.0, 0.5))],
+    *[("constant_", dict(val=v)) for v in (0.0, 0.3, -1.0, 7.0, 1e9)], ("ones_", {}), ("zeros_", {}),
+    *[("orthogonal_", dict(gain=g)) for g in (1.0, 0.0, 0.5, 2.0, 3.0)],
 ]
 
 
+@pytest.mark.parametrize("shape", [(64, 32, 3, 3), (200, 100), (40, 300, 2), (16, 8, 3, 3, 3)], ids=str)
 @pytest.mark.parametrize(("name", "options"), FILLS, ids=str)
-def test_initial_values(name, options):
+def test_initial_values(name, options, shape):
     """Drawn numbers differ; their mean, deviation and largest must not."""
     torch.manual_seed(0)
     manual_seed(0)
-    a = getattr(nn.init, name)(np.empty((64, 32, 3, 3)), **options)
-    b = getattr(torch.nn.init, name)(torch.empty(64, 32, 3, 3, dtype=torch.float64), **options).numpy()
-    n, spread = a.size, max(b.std(), 1e-9)
+    a = getattr(nn.init, name)(np.empty(shape), **options)
+    b = getattr(torch.nn.init, name)(torch.empty(*shape, dtype=torch.float64), **options).numpy()
+    n, spread = a.size, max(b.std(), 1e-9 * max(1, abs(b).max()))
     assert abs(a.mean() - b.mean()) < 8 * spread / np.sqrt(n)
     assert abs(a.std() - b.std()) < 8 * spread / np.sqrt(n)
     assert np.abs(a).max() == pytest.approx(np.abs(b).max(), rel=0.35 if "normal" in name or "ortho" in name else 1e-3)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-@pytest.mark.parametrize("shape", [(4, 3, 3), (8, 2, 2), (4, 1, 3, 4), (4, 6, 5, 5), (8, 3, 1, 2, 3)])
+@pytest.mark.parametrize("shape", [
+    (4, 3, 3), (8, 2, 2), (4, 1, 3, 4), (4, 6, 5, 5), (8, 3, 1, 2, 3), (8, 8, 2), (4, 4, 1)])
 def test_identities(shape, groups):
     a, b = nn.init.dirac_(np.empty(shape), groups), torch.nn.init.dirac_(torch.empty(*shape), groups)
     np.testing.assert_array_equal(a, b.numpy())

@@ -7,7 +7,7 @@ from fastconv.nn.container import ModuleList, Sequential
 from fastconv.nn.conv import Conv2d
 from fastconv.nn.dropout import Dropout
 from fastconv.nn.linear import Flatten, Identity, Linear
-from fastconv.nn.loss import CrossEntropyLoss, MSELoss
+from fastconv.nn.loss import CrossEntropyLoss
 from fastconv.nn.losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -16,6 +16,7 @@ from fastconv.nn.losses import (
     HuberLoss,
     KLDivLoss,
     L1Loss,
+    MSELoss,
     MultiMarginLoss,
     NLLLoss,
     SmoothL1Loss,

@@ -8,7 +8,7 @@ from fastconv.nn.activation import log_softmax, relu, sigmoid, softmax, tanh
 from fastconv.nn.conv import conv2d
 from fastconv.nn.dropout import dropout
 from fastconv.nn.linear import linear
-from fastconv.nn.loss import cross_entropy, mse_loss
+from fastconv.nn.loss import cross_entropy
 from fastconv.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -17,6 +17,7 @@ from fastconv.nn.losses import (
     huber_loss,
     kl_div,
     l1_loss,
+    mse_loss,
     multi_margin_loss,
     nll_loss,
     smooth_l1_loss,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Losses made of one operation of fastconv.ops; cross entropy and the squared error are in loss.py."""
+"""Losses made of one operation of fastconv.ops; cross entropy is in loss.py."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ class Loss(Function):
         x, target = self.saved
         dx = self.gradient(grad, x, target, **self.options)
         return dx, -dx if self.needs[1] else None
+
+
+def mse_loss(input: Input, target: Input, reduction: str = "mean") -> Tensor:
+    """(input - target)^2, its mean or its sum; of one shape.
+
+    >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
+    2.0
+    """
+    run = Loss(ops.mse_loss, ops.mse_loss_backward, True, reduction=reduction)
+    return run(as_tensor(input), as_tensor(target, "target"))
 
 
 def l1_loss(input: Input, target: Input, reduction: str = "mean") -> Tensor:
@@ -158,6 +168,21 @@ class _Reduced(Module):
     def __init__(self, reduction: str = "mean", words: tuple[str, ...] = REDUCTIONS) -> None:
         super().__init__()
         self.reduction = word("reduction", reduction, words)
+
+
+class MSELoss(_Reduced):
+    """The squared difference of input and target, of one shape; by default its mean over all elements.
+
+    >>> from fastconv import nn
+    >>> nn.MSELoss()(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
+    2.0
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return mse_loss(input, target, self.reduction)
 
 
 class L1Loss(_Reduced):

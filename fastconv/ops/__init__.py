@@ -52,6 +52,8 @@ from fastconv.ops.loss import (
     kl_div_backward,
     l1_loss,
     l1_loss_backward,
+    mse_loss,
+    mse_loss_backward,
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
@@ -112,6 +114,8 @@ __all__ = [
     "locally_connected2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "mse_loss",
+    "mse_loss_backward",
     "multi_margin_loss",
     "multi_margin_loss_backward",
     "nll_loss",

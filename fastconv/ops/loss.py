@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Losses on arrays, each with its gradient next to it; those of class indices are in class_loss.py.
+"""Losses on arrays, each with its gradient next to it; those of class indices are in class_loss.py, cross
+entropy is in fastconv.nn.
 
 x: what a network computed, float32 or float64. target: what it should have been. The terms of a loss are made one by
 one in the type of x; their sum runs in float64 and is rounded once.
@@ -22,7 +23,7 @@ __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_backward", "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward", "hinge_embedding_loss", "hinge_embedding_loss_backward", "hinge_loss",
     "hinge_loss_backward", "huber_loss", "huber_loss_backward", "kl_div", "kl_div_backward", "l1_loss",
-    "l1_loss_backward", "smooth_l1_loss", "smooth_l1_loss_backward",
+    "l1_loss_backward", "mse_loss", "mse_loss_backward", "smooth_l1_loss", "smooth_l1_loss_backward",
 ]
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -100,6 +101,24 @@ def arriving(
 
 
 # ---- Distances -------------------------------------------------------------------------------------------
+
+
+def mse_loss(x: Array, target: Array, reduction: str = "mean") -> Array:
+    """y = (x - t)^2, for x and target of one shape.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
+    2.0
+    """
+    x, target = _both(x, target)
+    return reduced(np.square(x - target), reduction)
+
+
+def mse_loss_backward(grad_output: Array, x: Array, target: Array, reduction: str = "mean") -> Array:
+    """The gradient for x: 2 (x - t). That for the target is its negative."""
+    x, target = _both(x, target)
+    return np.asarray(arriving(grad_output, x.shape, x.dtype, reduction) * x.dtype.type(2) * (x - target))
 
 
 def l1_loss(x: Array, target: Array, reduction: str = "mean") -> Array:
