@@ -10,7 +10,7 @@ generator: a numpy.random.Generator to draw from instead of fastconv's own.
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,8 +26,10 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-Generator = np.random.Generator | None
 T = TypeVar("T", Parameter, Array)
+
+if TYPE_CHECKING:    # numpy.random takes a while to import
+    Generator = np.random.Generator | None
 
 _GAINS = {
     **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d"), 1.0),

@@ -14,7 +14,6 @@ whose normal distributions are cut off at two deviations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,19 +37,17 @@ class Initializer:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 def _generator(seed: int | None) -> np.random.Generator | None:
     return None if seed is None else np.random.default_rng(seed)
 
 
-def _check_seed(seed: int | None) -> None:
-    if seed is not None:
-        integer("seed", seed, 0, 2**64 - 1)
+def _seed(seed: int | None) -> int | None:
+    return None if seed is None else integer("seed", seed, 0, 2**64 - 1)
 
 
-@dataclass(frozen=True)
 class Constant(Initializer):
     """Everywhere ``value``.
 
@@ -58,10 +55,8 @@ class Constant(Initializer):
     [3.0, 3.0]
     """
 
-    value: float = 0.0
-
-    def __post_init__(self) -> None:
-        number("value", self.value, -np.inf)
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = number("value", value, -np.inf)
 
     def __call__(self, tensor: T) -> T:
         return init.constant_(tensor, self.value)
@@ -89,7 +84,6 @@ class Ones(Initializer):
         return init.ones_(tensor)
 
 
-@dataclass(frozen=True)
 class RandomNormal(Initializer):
     """Normal.
 
@@ -97,20 +91,15 @@ class RandomNormal(Initializer):
     [3.0, 3.0]
     """
 
-    mean: float = 0.0
-    stddev: float = 0.05
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        number("mean", self.mean, -np.inf)
-        number("stddev", self.stddev)
-        _check_seed(self.seed)
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        self.mean = number("mean", mean, -np.inf)
+        self.stddev = number("stddev", stddev)
+        self.seed = _seed(seed)
 
     def __call__(self, tensor: T) -> T:
         return init.normal_(tensor, self.mean, self.stddev, _generator(self.seed))
 
 
-@dataclass(frozen=True)
 class TruncatedNormal(RandomNormal):
     """Normal, but nothing more than two deviations from the mean.
 
@@ -118,8 +107,8 @@ class TruncatedNormal(RandomNormal):
     True
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(mean, stddev, seed)
         if self.stddev == 0:
             raise ValueError("stddev must be greater than 0, got 0")
 
@@ -128,7 +117,6 @@ class TruncatedNormal(RandomNormal):
         return init.trunc_normal_(tensor, self.mean, self.stddev, low, high, _generator(self.seed))
 
 
-@dataclass(frozen=True)
 class RandomUniform(Initializer):
     """Uniform between minval and maxval.
 
@@ -136,20 +124,16 @@ class RandomUniform(Initializer):
     [3.0, 3.0]
     """
 
-    minval: float = -0.05
-    maxval: float = 0.05
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if number("minval", self.minval, -np.inf) > number("maxval", self.maxval, -np.inf):
-            raise ValueError(f"maxval must be at least minval={self.minval:g}, got {self.maxval:g}")
-        _check_seed(self.seed)
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+        self.minval, self.maxval = number("minval", minval, -np.inf), number("maxval", maxval, -np.inf)
+        if self.minval > self.maxval:
+            raise ValueError(f"maxval must be at least minval={minval:g}, got {maxval:g}")
+        self.seed = _seed(seed)
 
     def __call__(self, tensor: T) -> T:
         return init.uniform_(tensor, self.minval, self.maxval, _generator(self.seed))
 
 
-@dataclass(frozen=True)
 class VarianceScaling(Initializer):
     """Mean 0 and variance scale / n; see :func:`fastconv.nn.init.variance_scaling_`.
 
@@ -157,16 +141,14 @@ class VarianceScaling(Initializer):
     (4, 3)
     """
 
-    scale: float = 1.0
-    mode: str = "fan_in"
-    distribution: str = "truncated_normal"
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        number("scale", self.scale)
-        word("mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
-        word("distribution", self.distribution, ("truncated_normal", "untruncated_normal", "uniform"))
-        _check_seed(self.seed)
+    def __init__(
+        self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        self.scale = number("scale", scale)
+        self.mode = word("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        self.distribution = word("distribution", distribution, ("truncated_normal", "untruncated_normal", "uniform"))
+        self.seed = _seed(seed)
 
     def __call__(self, tensor: T) -> T:
         return init.variance_scaling_(tensor, self.scale, self.mode, self.distribution, _generator(self.seed))
@@ -238,7 +220,6 @@ class LecunUniform(VarianceScaling):
         super().__init__(1.0, "fan_in", "uniform", seed)
 
 
-@dataclass(frozen=True)
 class Orthogonal(Initializer):
     """gain times a random orthogonal matrix; see :func:`fastconv.nn.init.orthogonal_`.
 
@@ -247,18 +228,13 @@ class Orthogonal(Initializer):
     True
     """
 
-    gain: float = 1.0
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        number("gain", self.gain, -np.inf)
-        _check_seed(self.seed)
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain, self.seed = number("gain", gain, -np.inf), _seed(seed)
 
     def __call__(self, tensor: T) -> T:
         return init.orthogonal_(tensor, self.gain, _generator(self.seed))
 
 
-@dataclass(frozen=True)
 class Identity(Initializer):
     """gain times the identity: the layer hands on what it is given. groups: those of the layer, unless given.
 
@@ -266,20 +242,16 @@ class Identity(Initializer):
     [[2.0, 0.0], [0.0, 2.0]]
     """
 
-    gain: float = 1.0
-    groups: int | None = None
-
-    def __post_init__(self) -> None:
-        number("gain", self.gain, -np.inf)
-        if self.groups is not None:
-            integer("groups", self.groups, 1)
+    def __init__(self, gain: float = 1.0, groups: int | None = None) -> None:
+        self.gain = number("gain", gain, -np.inf)
+        self.groups = None if groups is None else integer("groups", groups, 1)
 
     def __call__(self, tensor: T) -> T:
         return init.identity_(tensor, self.gain, self.groups or 1)
 
     def of(self, groups: int) -> Identity:
         """This one, for a layer of so many groups."""
-        return self if self.groups is not None else replace(self, groups=groups)
+        return self if self.groups is not None else Identity(self.gain, groups)
 
 
 def _function(fill: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:

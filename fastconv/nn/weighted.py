@@ -19,7 +19,6 @@ from typing import Any, TypedDict
 import numpy as np
 
 from fastconv.autograd import Tensor
-from fastconv.nn import constraints, initializers, regularizers
 from fastconv.nn.init import reset_weight_and_bias
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
@@ -59,6 +58,13 @@ class Weighted(Module):
 
     def take_options(self, options: WeightOptions) -> None:
         """Set what Keras's arguments ask for, and the initial values."""
+        if options:
+            self._set(options)
+        self.reset_parameters()
+
+    def _set(self, options: WeightOptions) -> None:
+        from fastconv.nn import constraints, initializers, regularizers  # most programs do without
+
         _check_names(type(self).__name__, options, self.bias is not None)
         self.kernel_initializer = initializers.get("kernel_initializer", options.get("kernel_initializer"))
         self.bias_initializer = initializers.get("bias_initializer", options.get("bias_initializer"))
@@ -68,14 +74,14 @@ class Weighted(Module):
         if self.bias is not None:
             self.bias.regularizer = regularizers.get("bias_regularizer", options.get("bias_regularizer"))
             self.bias.constraint = constraints.get("bias_constraint", options.get("bias_constraint"))
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew."""
         reset_weight_and_bias(self.weight, self.bias)
         if self.kernel_initializer is not None:
             fill = self.kernel_initializer
-            (fill.of(self.groups) if isinstance(fill, initializers.Identity) else fill)(self.weight)
+            fill = fill.of(self.groups) if hasattr(fill, "of") else fill    # an Identity
+            fill(self.weight)
         if self.bias_initializer is not None and self.bias is not None:
             self.bias_initializer(self.bias)
 

@@ -15,11 +15,23 @@ In the formulas p is a parameter, g its gradient, and t counts its steps from 1.
 array([0., 0.])
 """
 
-from fastconv.optim import lr_scheduler
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastconv.optim.adagrad import Adagrad
 from fastconv.optim.adam import Adam, AdamW
 from fastconv.optim.base import Optimizer
 from fastconv.optim.rmsprop import RMSprop
 from fastconv.optim.sgd import SGD
 
+if TYPE_CHECKING:
+    from fastconv.optim import lr_scheduler
+
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+
+
+def __getattr__(name: str) -> Any:
+    """The schedules are imported when first asked for."""
+    if name == "lr_scheduler":
+        return importlib.import_module("fastconv.optim.lr_scheduler")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
