@@ -13,8 +13,9 @@ import pytest
 
 import fastconv.ops.class_loss
 import fastconv.ops.loss
-from fastconv import nn, ops, reference_loss
+from fastconv import nn, ops
 from fastconv.autograd import no_grad, tensor
+from fastconv.reference import loss as reference_loss
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
