@@ -38,6 +38,7 @@ def one_hot(classes: int, *indices: int) -> Array:
 
 CLASSES = np.array([1, 0, 3])
 WEIGHTS = np.array([0.5, 1.0, 2.0, 1.5])
+SIGNS = np.array([[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [-1.0, 1.0, -1.0, 1.0]])
 PIXELS = np.array([[[0, 1], [3, -100]], [[2, 2], [1, 0]]])
 
 # Every layer has an entry, (make, inputs): one float64 input is differentiated, the others are passed on.
@@ -46,6 +47,14 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.AvgPool2d(2), (distinct(2, 2, 4, 5),)),
         (lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), (distinct(1, 2, 6, 5),)),
         (lambda: nn.AvgPool2d((2, 1), divisor_override=3), (distinct(2, 4, 5),)),
+    ],
+    nn.BCELoss: [
+        (lambda: nn.BCELoss(), (distinct(3, 4) / 2.5 + 0.5, one_hot(4, 1, 0, 3))),
+        (lambda: nn.BCELoss(WEIGHTS, "none"), (distinct(3, 4) / 2.5 + 0.5, one_hot(4, 1, 0, 3) * 0.7)),
+    ],
+    nn.BCEWithLogitsLoss: [
+        (lambda: nn.BCEWithLogitsLoss(), (distinct(3, 4) * 4, one_hot(4, 1, 0, 3))),
+        (lambda: nn.BCEWithLogitsLoss(WEIGHTS, "sum", WEIGHTS), (distinct(3, 4), one_hot(4, 1, 0, 3) * 0.7)),
     ],
     nn.BatchNorm2d: [
         (lambda: nn.BatchNorm2d(2), (distinct(3, 2, 2, 3),)),
@@ -74,7 +83,20 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.Flatten(), (distinct(2, 3, 4),)),
         (lambda: nn.Flatten(0, 1), (distinct(2, 3, 4),)),
     ],
+    nn.HingeEmbeddingLoss: [(lambda: nn.HingeEmbeddingLoss(0.5, "none"), (distinct(3, 4), SIGNS))],
+    nn.HingeLoss: [(lambda: nn.HingeLoss(), (distinct(3, 4) * 2, SIGNS))],
+    nn.HuberLoss: [
+        (lambda: nn.HuberLoss(), (distinct(3, 4) * 2, np.zeros((3, 4)))),
+        (lambda: nn.HuberLoss("none", 0.3), (distinct(3, 4), np.full((3, 4), 0.1))),
+    ],
     nn.Identity: [(lambda: nn.Identity(3, a=1), (distinct(2, 3),))],
+    nn.KLDivLoss: [
+        (lambda: nn.KLDivLoss(), (distinct(3, 4), one_hot(4, 1, 0, 3))),
+        (lambda: nn.KLDivLoss("batchmean"), (distinct(3, 4), distinct(3, 4) / 2 + 0.5)),
+        (lambda: nn.KLDivLoss("sum", log_target=True), (distinct(3, 4), distinct(3, 4))),
+    ],
+    nn.L1Loss: [(lambda: nn.L1Loss(), (distinct(3, 4), np.zeros((3, 4)))), (lambda: nn.L1Loss("none"), (
+        distinct(3, 4), np.zeros((3, 4))))],
     nn.Linear: [
         (lambda: nn.Linear(4, 3), (distinct(5, 4),)),
         (lambda: nn.Linear(4, 3, bias=False), (distinct(2, 3, 4),)),
@@ -91,9 +113,24 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.MaxPool2d((2, 1), 1, 0, (2, 1)), (distinct(1, 2, 4, 3),)),
     ],
     nn.ModuleList: [(lambda: _Both(), (distinct(2, 4),))],
+    nn.MultiMarginLoss: [
+        (lambda: nn.MultiMarginLoss(), (distinct(3, 4) * 3, CLASSES)),
+        (lambda: nn.MultiMarginLoss(2, 0.4, WEIGHTS, "none"), (distinct(3, 4) * 3, CLASSES)),
+        (lambda: nn.MultiMarginLoss(), (distinct(4), np.array(2))),
+    ],
+    nn.NLLLoss: [
+        (lambda: nn.NLLLoss(), (distinct(3, 4), CLASSES)),
+        (lambda: nn.NLLLoss(WEIGHTS), (distinct(2, 4, 2, 2), PIXELS)),
+        (lambda: nn.NLLLoss(WEIGHTS, 1, "none"), (distinct(3, 4), CLASSES)),
+        (lambda: nn.NLLLoss(reduction="sum"), (distinct(4), np.array(2))),
+    ],
     nn.ReLU: [(lambda: nn.ReLU(), (distinct(3, 4),)), (lambda: nn.ReLU(inplace=True), (distinct(3, 4),))],
     nn.Sequential: [(lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), (distinct(5, 4),))],
     nn.Sigmoid: [(lambda: nn.Sigmoid(), (distinct(3, 4),))],
+    nn.SmoothL1Loss: [
+        (lambda: nn.SmoothL1Loss(), (distinct(3, 4) * 2, np.zeros((3, 4)))),
+        (lambda: nn.SmoothL1Loss("none", 0.3), (distinct(3, 4), np.full((3, 4), 0.1))),
+    ],
     nn.Tanh: [(lambda: nn.Tanh(), (distinct(3, 4),))],
 }
 

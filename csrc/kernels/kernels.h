@@ -328,6 +328,8 @@ struct fc_kernels {
     } pool;
     void (*sgd)(const fc_update *);
     void (*adam)(const fc_update *);
+    void (*rmsprop)(const fc_update *);
+    void (*adagrad)(const fc_update *);
     void (*act)(fc_act, void *to, const void *a, const void *b, int64_t n);
     struct {
         void (*moments)(const struct fc_norm_row *);          /* sums of x - center and its square */

@@ -70,6 +70,8 @@ static const struct fc_kernels FC_NAME(table) = {
                           FC_NAME(planes_total), FC_NAME(planes_fill), FC_NAME(planes_stream) } },
     .sgd = FC_NAME(sgd),
     .adam = FC_NAME(adam),
+    .rmsprop = FC_NAME(rmsprop),
+    .adagrad = FC_NAME(adagrad),
     .act = FC_NAME(act),
     .norm = { FC_NORM(lanes), FC_NORM(planes) },
     .peak = FC_NAME(peak),

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from fastconv._core import Blocked
 from fastconv.autograd import Deferred, Function, Tensor, as_tensor, wants_native
 from fastconv.nn._common import Array, IntOrPair, Pair, count, float_type, on_batch
-from fastconv.nn.init import reset_weight_and_bias
-from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
+from fastconv.nn.weighted import Weighted, WeightOptions
 from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
 from fastconv.ops._shapes import PADDING_WORDS
@@ -89,7 +88,7 @@ def conv2d(
     return on_batch(as_tensor(input), lambda x: run(x, weight, bias))
 
 
-class Conv2d(Module):
+class Conv2d(Weighted):
     """y[n, k] = bias[k] + sum over c of the cross-correlation of x[n, c] with weight[k, c].
 
     input (N, in_channels, H, W) or (in_channels, H, W); output (N, out_channels, H', W') with
@@ -102,19 +101,18 @@ class Conv2d(Module):
         ceil(H / stride), the odd pixel at the end) or "same_lower" (the odd pixel at the start).
     padding_mode: "zeros", "reflect", "replicate" or "circular".
     algorithm: "auto", "direct", "im2col" or "winograd"; where it does not apply, calling raises ValueError.
+    options: Keras's kernel_initializer, kernel_regularizer, bias_constraint and so on; see
+        :mod:`fastconv.nn.weighted`.
 
     >>> from fastconv import nn
     >>> nn.Conv2d(3, 8, 3, padding=1)
     Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: IntOrPair, stride: IntOrPair = 1,
         padding: Padding = 0, dilation: IntOrPair = 1, groups: int = 1, bias: bool = True,
-        padding_mode: str = "zeros", *, dtype: Any = None, algorithm: str = "auto",
+        padding_mode: str = "zeros", *, dtype: Any = None, algorithm: str = "auto", **options: Unpack[WeightOptions],
     ) -> None:
         super().__init__()
         self.in_channels = count("in_channels", in_channels)
@@ -135,17 +133,14 @@ class Conv2d(Module):
         with_bias = flag("bias", bias)
         bias_array = np.empty(self.out_channels, element)
         self.register_parameter("bias", Parameter(bias_array) if with_bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
-        reset_weight_and_bias(self.weight, self.bias)
+        self.take_options(options)
 
     def forward(self, input: Tensor) -> Tensor:
-        return conv2d(
+        y = conv2d(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups,
             padding_mode=self.padding_mode, algorithm=self.algorithm,
         )
+        return self.watched(y, 4)
 
     def extra_repr(self) -> str:
         defaults = {"padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True,
@@ -154,6 +149,7 @@ class Conv2d(Module):
         return ", ".join([
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}",
             *(f"{name}={values[name]}" for name, default in defaults.items() if values[name] != default),
+            *self.options_repr(),
         ])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Losses: the operation on the tape, the functions and the layers."""
+"""Cross entropy: the operation on the tape, the function and the layer; other losses are in losses.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, number
 from fastconv.nn.activation import log_softmax_of
 from fastconv.nn.module import Module
-from fastconv.ops._check import integer, same_dtype, word
+from fastconv.ops._check import integer, word
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -115,22 +115,6 @@ def _from_indices(
     return q, float(own.sum(dtype=np.float64))
 
 
-def mse_loss(input: Tensor | Array, target: Tensor | Array, reduction: str = "mean") -> Tensor:
-    """(input - target)^2, its mean or its sum.
-
-    >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
-    2.0
-    """
-    word("reduction", reduction, REDUCTIONS)
-    x, t = as_tensor(input), as_tensor(target, "target")
-    if x.shape != t.shape:
-        raise ShapeError(f"target must have the input's shape {x.shape}, got {t.shape}")
-    same_dtype(input=x.numpy(), target=t.numpy())
-    difference = x - t
-    squares = difference * difference
-    return squares if reduction == "none" else squares.mean() if reduction == "mean" else squares.sum()
-
-
 class CrossEntropyLoss(Module):
     """The cross entropy between the softmax of ``input`` and ``target``.
 
@@ -166,19 +150,3 @@ class CrossEntropyLoss(Module):
         return cross_entropy(
             input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
         )
-
-
-class MSELoss(Module):
-    """The squared difference, by default its mean over all elements.
-
-    >>> from fastconv import nn
-    >>> nn.MSELoss()(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
-    2.0
-    """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = word("reduction", reduction, REDUCTIONS)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return mse_loss(input, target, self.reduction)
