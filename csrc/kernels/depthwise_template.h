@@ -31,37 +31,36 @@ static void FC_NAME(depthwise)(const struct fc_depthwise *d)
     }
 }
 
-/* w[tap][c] += sum over pixels of x[offset[tap] + p*x_step][c] * y[p][c], four taps and two pixels at a time. */
-V_INLINE void FC_NAME(depthwise_taps)(const struct fc_depthwise *d, ptrdiff_t tap, const int taps, ptrdiff_t lane)
+/* sums[tap][p modulo VL][c] += sum over rows and pixels of x[offset[tap] + row*x_row + p*x_step][c] * y[row][p][c], four
+ * taps and two of the classes of pixels at a time. Planes, which have a vector of pixels, give the same sums. */
+V_INLINE void FC_NAME(depthwise_taps)(const struct fc_depthwise_grad *d, ptrdiff_t tap, ptrdiff_t class, ptrdiff_t lane, const int taps)
 {
-    const real *y = (const real *)d->y + lane;
-    const real *x[4];
+    real *sums = (real *)d->sums + (tap * VL + class) * FC_BLOCK + lane;
     v_t acc[4][2];
-    UNROLL for (int i = 0; i < taps; i++) {
-        x[i] = (const real *)d->x + d->offset[tap + i] + lane;
-        acc[i][0] = acc[i][1] = v_zero();
-    }
-    ptrdiff_t p = 0;
-    for (; p + 2 <= d->count; p += 2) {
-        UNROLL for (int j = 0; j < 2; j++) {
-            const v_t g = v_load(y + (p + j) * FC_BLOCK);
-            UNROLL for (int i = 0; i < taps; i++) acc[i][j] = v_fma(v_load(x[i] + (p + j) * d->x_step), g, acc[i][j]);
+    UNROLL for (int i = 0; i < taps; i++)
+        UNROLL for (int j = 0; j < 2; j++) acc[i][j] = v_load(sums + (i * VL + j) * FC_BLOCK);
+    for (ptrdiff_t row = 0; row < d->rows; row++) {
+        const real *y = (const real *)d->y + row * d->y_row + lane, *x[4];
+        UNROLL for (int i = 0; i < taps; i++) x[i] = (const real *)d->x + d->offset[tap + i] + row * d->x_row + lane;
+        for (ptrdiff_t p = class; p < d->count; p += VL) {
+            UNROLL for (int j = 0; j < 2; j++) {
+                if (p + j == d->count) break;
+                const v_t g = v_load(y + (p + j) * FC_BLOCK);
+                UNROLL for (int i = 0; i < taps; i++) acc[i][j] = v_fma(v_load(x[i] + (p + j) * d->x_step), g, acc[i][j]);
+            }
         }
     }
-    if (p < d->count) {
-        const v_t g = v_load(y + p * FC_BLOCK);
-        UNROLL for (int i = 0; i < taps; i++) acc[i][0] = v_fma(v_load(x[i] + p * d->x_step), g, acc[i][0]);
-    }
-    real *w = (real *)d->w + tap * FC_BLOCK + lane;
     UNROLL for (int i = 0; i < taps; i++)
-        v_store(w + i * FC_BLOCK, v_add(v_load(w + i * FC_BLOCK), v_add(acc[i][0], acc[i][1])));
+        UNROLL for (int j = 0; j < 2; j++) v_store(sums + (i * VL + j) * FC_BLOCK, acc[i][j]);
 }
 
-static void FC_NAME(depthwise_grad)(const struct fc_depthwise *d)
+static void FC_NAME(depthwise_grad)(const struct fc_depthwise_grad *d)
 {
     for (ptrdiff_t lane = 0; lane < FC_BLOCK; lane += VL) {
-        ptrdiff_t tap = 0;
-        for (; tap + 4 <= d->taps; tap += 4) FC_NAME(depthwise_taps)(d, tap, 4, lane);
-        for (; tap < d->taps; tap++) FC_NAME(depthwise_taps)(d, tap, 1, lane);
+        for (ptrdiff_t class = 0; class < VL; class += 2) {
+            ptrdiff_t tap = 0;
+            for (; tap + 4 <= d->taps; tap += 4) FC_NAME(depthwise_taps)(d, tap, class, lane, 4);
+            for (; tap < d->taps; tap++) FC_NAME(depthwise_taps)(d, tap, class, lane, 1);
+        }
     }
 }
