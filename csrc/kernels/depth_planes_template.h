@@ -10,6 +10,17 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 
+/* What is needed a few rows of a plane, or the next plane, later: so many rows of n vectors each. */
+V_INLINE void FC_NAME(depth_fetch)(const real *x, ptrdiff_t step, const int rows, const int n, const int to_write)
+{
+    const ptrdiff_t ahead = 4096 / sizeof(real);
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int v = 0; v < n; v++) {
+            if (to_write) v_prefetch_to_write(x + i * step + v * VL + ahead);
+            else v_prefetch(x + i * step + v * VL + ahead);
+        }
+}
+
 V_INLINE const real *FC_NAME(depth_row)(const struct fc_planes *a, const real *plane, ptrdiff_t h)
 {
     return h < 0 || h >= a->height ? (const real *)a->scratch : plane + h * a->x_row;
@@ -50,6 +61,8 @@ V_INLINE void FC_NAME(depth_rows)(const struct fc_depth_planes *d, const struct 
     for (ptrdiff_t j = 0; j < a->columns; j += VL) {
         struct FC_NAME(columns) c = { .start = j * s - a->pad[1] };
         v_t acc[4];
+        FC_NAME(depth_fetch)(x + o * s * a->x_row + j * s, a->x_row, g * s, s, 0);
+        FC_NAME(depth_fetch)(y + o * a->y_row + j, a->y_row, g, 1, 1);
         if (FC_NAME(within)(a, j, 3, s)) FC_NAME(depth_vectors)(row, &c, w, init, acc, g, s, 0);
         else FC_NAME(depth_vectors)(row, FC_NAME(edge_of)(a, j, edges, &c, 3, s), w, init, acc, g, s, 1);
         UNROLL for (int i = 0; i < g; i++)
@@ -123,6 +136,8 @@ V_INLINE void FC_NAME(depth_gradient)(const struct fc_depth_planes *d, const int
             for (ptrdiff_t j = 0; j < a->columns; j += VL) {
                 struct FC_NAME(columns) c = { .start = j * s - a->pad[1] };
                 const v_t g = FC_NAME(load_first)(of_row + j, a->columns - j), parted = s == 1 ? g : v_part(g);
+                FC_NAME(depth_fetch)(x + o * s * a->x_row + j * s, a->x_row, s, s, 0);
+                FC_NAME(depth_fetch)(of_row + j, 0, 1, 1, 0);
                 if (FC_NAME(within)(a, j, 3, s)) {
                     FC_NAME(depth_products)(row, &c, parted, acc, s, 0);
                 } else {
@@ -163,6 +178,8 @@ V_INLINE void FC_NAME(depth_spread_rows)(const struct fc_depth_planes *d, const 
     for (ptrdiff_t j = 0; 2 * j < a->columns; j += VL) {
         const ptrdiff_t at = j + (a->pad[1] + 1) / 2 - 1, left = a->columns - 2 * j;
         v_t g[2][2];
+        FC_NAME(depth_fetch)(x + e * a->x_row + j, a->x_row, 1, 1, 0);
+        FC_NAME(depth_fetch)(y + 2 * i * a->y_row + 2 * j, a->y_row, 2, 2, 1);
         UNROLL for (int t = 0; t < 2; t++) {
             const int inside = at >= 0 && at + 1 + VL <= a->width;
             const v_mask exists = inside ? v_none() : v_span(-at - t, a->width - at - t);
