@@ -102,7 +102,7 @@ V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
 #endif
 }
 /* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...: lanes can be put in order
- * after the arithmetic. Element 0 is a0 already before. */
+ * after the arithmetic. Element 0 is a0 already before. v_part undoes v_join. */
 #if FC_BITS == 32
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_shuffle_ps(a, b, 0x88); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_shuffle_ps(a, b, 0xdd); }
@@ -122,6 +122,7 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 }
 V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm256_maskstore_pd(p, _mm256_castpd_si256(m), a); }
 #endif
+V_INLINE v_t v_part(v_t a) { return v_join(a); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_UNORD_Q); }
 V_INLINE v_mask v_none(void) { return V_OP(setzero)(); }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return V_OP(or)(a, b); }

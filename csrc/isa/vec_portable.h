@@ -109,8 +109,9 @@ V_INLINE void v_store_if(real *p, v_mask m, v_t a)
     for (int i = 0; i < VL; i++)
         if (m[i]) p[i] = a[i];
 }
-/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ... */
+/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...; v_part undoes v_join. */
 V_INLINE v_t v_join(v_t a) { return a; }
+V_INLINE v_t v_part(v_t a) { return a; }
 #if FC_BITS == 32
 V_INLINE v_t v_even(v_t a, v_t b) { return (v_t){a[0], a[2], b[0], b[2]}; }
 V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], a[3], b[1], b[3]}; }

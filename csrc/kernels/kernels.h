@@ -90,9 +90,18 @@ struct fc_depthwise {
     ptrdiff_t x_step;            /* from the input of one output pixel to that of the next */
     const ptrdiff_t *offset;     /* of each tap, from x */
     int64_t taps, count;
-    void *w;                     /* [tap][16]; read forward, written by depthwise_grad */
+    const void *w;               /* [tap][16] */
     const void *init;            /* 16 lanes, or NULL to continue from y */
     void *y;                     /* [count][16] */
+};
+
+/* Rows of pixels of the gradient of a depthwise convolution, 16 channels. */
+struct fc_depthwise_grad {
+    const void *x, *y;           /* y: [count][16] in each row */
+    ptrdiff_t x_step, x_row, y_row;
+    const ptrdiff_t *offset;     /* of each tap, from x */
+    int64_t taps, rows, count;
+    void *sums;                  /* [tap][vector][16]: pixel p of a row goes to p modulo `vector` */
 };
 
 /* A row of pixels of a few output channels, from planes; see planar_template.h. */
@@ -247,6 +256,17 @@ enum { FC_PLANES_RING = 4 };     /* rows of y that wait for rows of x, at most *
  * `kernel` and some vectors more; and the shares of a small plane. */
 #define FC_PLANES_SCRATCH(width, columns, kernel) ((2 * FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128) + 256)
 
+/* Depthwise convolution of planes with 3 x 3 windows, stride 1 or 2; see depth_planes_template.h. Of `at` the geometry counts,
+ * and a row of zeros as wide as x in scratch. */
+struct fc_depth_planes {
+    struct fc_planes at;
+    const void *w;
+    ptrdiff_t w_plane, w_row, w_column;
+    const void *init;            /* a value for each plane, or NULL */
+    int relu;                    /* forward: max(0, each sum) */
+    void *sums;                  /* backward-weights: [plane][tap][vector] */
+};
+
 /* Backward of maxima where channels are adjacent: one row of dx from the rows of dy and codes whose windows meet it. */
 struct fc_spread {
     void *x;
@@ -294,7 +314,12 @@ struct fc_kernels {
     int (*finite)(const void *x, int64_t n);                  /* whether all of n elements are; n a multiple of 16 */
 
     void (*depthwise)(const struct fc_depthwise *);
-    void (*depthwise_grad)(const struct fc_depthwise *);      /* w[tap][16] += sum over the row of x * y */
+    void (*depthwise_grad)(const struct fc_depthwise_grad *);
+    struct {                                                  /* NULL where FC_SMALL_WINDOWS is 0 */
+        void (*forward)(const struct fc_depth_planes *);      /* and backward-data with stride 1 */
+        void (*grad)(const struct fc_depth_planes *);
+        void (*spread)(const struct fc_depth_planes *);       /* backward-data with stride 2; x is dy, y is dx */
+    } depth_planes;
 
     int few_rows, few_vectors;   /* largest tile of planar_grad: rows, and steps at once */
     void (*planar[FC_MAX_ROWS])(const struct fc_planar *);              /* [rows - 1] */

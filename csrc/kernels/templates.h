@@ -10,6 +10,7 @@
 #include "kernels/planes_template.h"
 #include "kernels/sums_template.h"
 #include "kernels/planar_template.h"
+#include "kernels/depth_planes_template.h"
 #include "kernels/spread_template.h"
 #include "kernels/pool_template.h"
 #include "kernels/act_template.h"
@@ -55,6 +56,7 @@ static const struct fc_kernels FC_NAME(table) = {
     .finite = FC_NAME(finite),
     .depthwise = FC_NAME(depthwise),
     .depthwise_grad = FC_NAME(depthwise_grad),
+    .depth_planes = { FC_PLANES(depth_planes), FC_PLANES(depth_planes_grad), FC_PLANES(depth_planes_spread) },
     .few_rows = FC_FEW_ROWS,
     .few_vectors = FC_FEW_VECTORS,
     .planar = { FC_EACH_ROWS(FC_PLANAR, 0) },

@@ -53,6 +53,7 @@
 #define v_even FC_NAME(v_even)
 #define v_odd FC_NAME(v_odd)
 #define v_join FC_NAME(v_join)
+#define v_part FC_NAME(v_part)
 #define v_unordered FC_NAME(v_unordered)
 #define v_none FC_NAME(v_none)
 #define v_either FC_NAME(v_either)
