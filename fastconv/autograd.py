@@ -32,6 +32,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastconv._core import Blocked, block
+from fastconv.ops.act import add
 
 __all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
 
@@ -317,10 +318,11 @@ def plain(value: Value) -> Array:
     return value.plain() if isinstance(value, Blocked) else value
 
 
-def _sum(a: Value, b: Value) -> Value:
-    """a + b, in the layout of a."""
+def _sum(a: Value, b: Value, own_a: bool, own_b: bool) -> Value:
+    """a + b, in the layout of a; in the memory of an operand that nobody else sees."""
     if isinstance(a, Blocked):
-        return Blocked(a.array + in_layout(b, True).array)  # type: ignore[union-attr]
+        b_like_a = in_layout(b, True)
+        return add(a, b_like_a, out=a if own_a else b_like_a if own_b or b_like_a is not b else None)
     return np.asarray(a + plain(b))
 
 
@@ -382,10 +384,9 @@ def _pass_on(
             continue
         key = source._node or source
         others = [g for j, g in enumerate(gradients) if j != i]
-        if _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others]):
-            owned.add(key)
+        alone = _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others])
         if key in arrived:
-            arrived[key] = _sum(arrived[key], mine)
+            arrived[key] = _sum(arrived[key], mine, key in owned, alone)
             owned.add(key)
         elif key is source:
             # A leaf keeps its gradient, so it must not share memory with another's.
@@ -394,6 +395,8 @@ def _pass_on(
             arrived[key] = array.copy() if shared else array
         else:
             arrived[key] = mine
+            if alone:
+                owned.add(key)
 
 
 def _is_whole(value: Value) -> bool:
