@@ -32,6 +32,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastconv._core import Blocked, block
+from fastconv.ops._fold import Normalization
 from fastconv.ops.act import add
 
 __all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
@@ -75,6 +76,11 @@ def is_grad_enabled() -> bool:
     True
     """
     return _mode.enabled
+
+
+def recorded(*inputs: Tensor | None) -> bool:
+    """Whether an operation of these inputs will be recorded."""
+    return _mode.enabled and any(t is not None and t._requires_grad for t in inputs)
 
 
 class _GradMode(ContextDecorator):
@@ -125,19 +131,21 @@ class Deferred:
     """A result that is computed when somebody looks at it.
 
     Until then a ReLU may join the operation: `with_relu` makes the Function of both, which saves a pass over memory
-    in either direction. What is computed later must depend on nothing that changes: on copies, and on images in the
+    in either direction. So may, where nothing is recorded and `with_norm` is given, a normalisation by given
+    statistics. What is computed later must depend on nothing that changes: on copies, and on images in the
     native layout, which nobody writes to. A `fragile` one, which reads an array of the caller's, waits only while
     a module is called on arrays; what is left then is computed (`settling`).
     """
 
-    __slots__ = ("compute", "dtype", "fragile", "inputs", "native", "shape", "with_relu")
+    __slots__ = ("compute", "dtype", "fragile", "inputs", "native", "shape", "with_norm", "with_relu")
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], compute: Callable[[], Value],
-        with_relu: Callable[[], Function], *, native: bool = True, fragile: bool = False,
+        with_relu: Callable[[], Function], with_norm: Callable[[Normalization], Function | None] | None = None,
+        *, native: bool = True, fragile: bool = False,
     ) -> None:
         self.shape, self.dtype = shape, dtype
-        self.compute, self.with_relu = compute, with_relu
+        self.compute, self.with_relu, self.with_norm = compute, with_relu, with_norm
         self.native, self.fragile = native, fragile
         self.inputs: Sequence[Tensor | None] = ()
 
