@@ -33,7 +33,7 @@ import numpy as np
 
 from fastconv._core import Blocked, block
 from fastconv.ops._fold import Normalization
-from fastconv.ops.act import add
+from fastconv.ops.act import add, relu_backward
 
 __all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
 
@@ -223,6 +223,12 @@ class Function:
     _blocked = False
     #: In backward: whether nobody else sees the gradient that is given, so that it may be overwritten.
     owns_grad = False
+    #: Whether the result is a maximum with 0, and backward drops the gradient where it is not positive.
+    rectifies = False
+    #: In backward: whether the gradient that is given is 0 there already.
+    grad_is_rectified = False
+    #: Set by backward: whether it has done so for the operation that made its input.
+    gives_rectified = False
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays for backward."""
@@ -233,12 +239,28 @@ class Function:
         """What forward saved."""
         return self._saved
 
+    def follows_rectifier(self) -> bool:
+        """Whether the only input is a recorded maximum with 0 whose own gradient nobody asks for."""
+        (source,) = self.inputs
+        node = None if source is None else source._node
+        return node is not None and node.rectifies and node.retainer is None
+
+    def rectified(self, grad: Value, y: Value) -> Value:
+        """grad where y, a maximum with 0, is positive or NaN, else 0."""
+        if self.grad_is_rectified:
+            return grad
+        masked: Value = relu_backward(grad, y, out=grad if self.owns_grad else None)
+        return masked
+
     def __call__(self, *inputs: Tensor | Array | None) -> Tensor:
         tensors = [None if x is None else as_tensor(x) for x in inputs]
         if _mode.enabled:
             self.needs = tuple([t is not None and t._requires_grad for t in tensors])
         else:
             self.needs = (False,) * len(tensors)
+        recorded = True in self.needs
+        if recorded:
+            self.inputs = tuple(tensors)
         arrays: list[Value | None]
         if self.native:
             arrays = [None if t is None else t._computed() for t in tensors]
@@ -253,14 +275,13 @@ class Function:
         elif not isinstance(value, Blocked):
             value = np.asarray(value)
         self._blocked = value.native if isinstance(value, Deferred) else isinstance(value, Blocked)
-        if True not in self.needs:
+        if not recorded:
             self._saved = ()
             return _made(value, None)
         if isinstance(value, np.ndarray):
             if True in [value is a for a in arrays]:
                 value = value.view()
             value.flags.writeable = False
-        self.inputs = tuple(tensors)
         self._serial = next(_serial)
         # Only a value that backward will read must stay as it is: a bias, say, may change.
         self._versions = [
@@ -289,10 +310,10 @@ class Function:
         self._saved = self.inputs = self._versions = ()
         self._used = True
 
-    def gradients(self, grad: Value, owned: bool = False) -> list[Value | None]:
+    def gradients(self, grad: Value, owned: bool = False, rectified: bool = False) -> list[Value | None]:
         """backward(grad), checked, with None for every input that needs none. owned: nobody else sees grad."""
         mine = in_layout(grad, self._blocked)
-        self.owns_grad = owned or mine is not grad
+        self.owns_grad, self.grad_is_rectified = owned or mine is not grad, rectified
         result = self.backward(mine)
         if not isinstance(result, tuple):
             result = (result,)
@@ -365,6 +386,7 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
     # What has arrived so far, by the operation that made the tensor, or by the leaf itself.
     arrived: dict[Function | Tensor, Value] = {root._node: gradient}
     owned: set[Function | Tensor] = set()    # those whose gradient nobody else sees
+    rectified: set[Function | Tensor] = set()    # those whose gradient is 0 where their result is not positive
     retained: list[tuple[Tensor, Array]] = []
     for node in nodes:
         grad = arrived.pop(node, None)
@@ -372,7 +394,7 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
             keeper = None if node.retainer is None else node.retainer()
             if keeper is not None:
                 retained.append((keeper, np.array(plain(grad))))
-            _pass_on(node, grad, arrived, owned)
+            _pass_on(node, grad, arrived, owned, rectified)
         if not retain_graph:
             node.free()
     for leaf, grad in arrived.items():
@@ -383,16 +405,21 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
 
 
 def _pass_on(
-    node: Function, grad: Value, arrived: dict[Function | Tensor, Value], owned: set[Function | Tensor]
+    node: Function, grad: Value, arrived: dict[Function | Tensor, Value], owned: set[Function | Tensor],
+    rectified: set[Function | Tensor],
 ) -> None:
     was_owned = node in owned
-    gradients = node.gradients(grad, was_owned)
+    gradients = node.gradients(grad, was_owned, node in rectified)
     for i, (source, mine) in enumerate(zip(node.inputs, gradients, strict=True)):
         if mine is None or source is None:
             continue
         key = source._node or source
         others = [g for j, g in enumerate(gradients) if j != i]
         alone = _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others])
+        if not node.gives_rectified:
+            rectified.discard(key)
+        elif key not in arrived:
+            rectified.add(key)
         if key in arrived:
             arrived[key] = _sum(arrived[key], mine, key in owned, alone)
             owned.add(key)

@@ -110,6 +110,7 @@ class AddReLU(Function):
     """y = max(a + b, 0) of equal shapes; da = db = g where not y <= 0."""
 
     native = True
+    rectifies = True
 
     def forward(self, a: Value, b: Value) -> Value:
         if type(a) is not type(b):
@@ -120,7 +121,7 @@ class AddReLU(Function):
 
     def backward(self, grad: Value) -> tuple[Value, Value]:
         (y,) = self.saved
-        g = ops.relu_backward(grad, y, out=grad if self.owns_grad else None)
+        g = self.rectified(grad, y)
         return g, g
 
 
@@ -266,6 +267,7 @@ class ReLU(Function):
     """y = max(x, 0), NaN where x is; dx = g where not y <= 0."""
 
     native = True
+    rectifies = True
 
     def forward(self, x: Value) -> Value:
         if x.dtype.kind != "f":
@@ -277,8 +279,7 @@ class ReLU(Function):
 
     def backward(self, grad: Value) -> Value:
         (y,) = self.saved
-        dx: Value = ops.relu_backward(grad, y, out=grad if self.owns_grad else None)
-        return dx
+        return self.rectified(grad, y)
 
 
 class Sigmoid(Function):

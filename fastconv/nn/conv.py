@@ -17,7 +17,6 @@ from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
 from fastconv.ops._fold import Normalization
 from fastconv.ops._shapes import PADDING_WORDS
-from fastconv.ops.act import relu_backward
 from fastconv.ops.conv import PADDING_MODES, Images, Prepared, layer_backward, layer_forward
 
 Padding = int | str | Pair | tuple[Pair, Pair]
@@ -61,6 +60,8 @@ class Convolution(Function):
 class ConvolutionReLU(Convolution):
     """max(0, a convolution that has been prepared), NaN where it is NaN."""
 
+    rectifies = True
+
     def __init__(self, convolution: Convolution, prepared: Prepared) -> None:
         super().__init__(*convolution.problem, convolution.parameters)
         self.prepared: Prepared | None = prepared
@@ -75,8 +76,7 @@ class ConvolutionReLU(Convolution):
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight, y = self.saved
         needs = self.needs[0], self.needs[1], self.needs[2]
-        masked = relu_backward(grad, y, out=grad if self.owns_grad else None)
-        return layer_backward(masked, x, weight, *self.problem, needs, self.parameters)
+        return layer_backward(self.rectified(grad, y), x, weight, *self.problem, needs, self.parameters)
 
 
 class NormalizedConvolution(Convolution):
