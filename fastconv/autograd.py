@@ -424,10 +424,10 @@ def _pass_on(
             arrived[key] = _sum(arrived[key], mine, key in owned, alone)
             owned.add(key)
         elif key is source:
-            # A leaf keeps its gradient, so it must not share memory with another's.
+            # A leaf keeps its gradient, so it must not share memory with another's, nor hold more than it needs.
             array = plain(mine)
-            shared = mine is grad or array.base is not None or any(mine is g for g in gradients[:i])
-            arrived[key] = array.copy() if shared else array
+            kept = array is not mine or (alone and _has_all_its_memory(array))
+            arrived[key] = array if kept else array.copy()
         else:
             arrived[key] = mine
             if alone:
@@ -439,12 +439,17 @@ def _is_whole(value: Value) -> bool:
     return isinstance(value, Blocked) or (value.flags.c_contiguous and value.flags.writeable)
 
 
+def _has_all_its_memory(array: Array) -> bool:
+    base = array.base
+    return base is None or (isinstance(base, np.ndarray) and base.size == array.size)
+
+
 def _shares(mine: Value, others: Sequence[Value | None]) -> bool:
     a = mine.array if isinstance(mine, Blocked) else mine
-    return any(
-        other is not None and np.may_share_memory(a, other.array if isinstance(other, Blocked) else other)
-        for other in others
-    )
+    for other in others:
+        if other is not None and np.may_share_memory(a, other.array if isinstance(other, Blocked) else other):
+            return True
+    return False
 
 
 def _receive(target: Tensor, grad: Array) -> None:
