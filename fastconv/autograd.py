@@ -11,7 +11,8 @@ Tensors are values: no operation changes one in place, ``a += b`` makes a new te
 :class:`fastconv.nn.Parameter` can be changed, and it counts its changes, so that a gradient is never computed
 from a value that is no longer the one of the forward pass.
 
-This file is the tape. Tensor is in ``_tensor.py``, the operations (Add, Sum, Index, ...) in ``functions.py``.
+This file is the tape. The modes of a thread are in ``_mode.py``, Tensor is in ``_tensor.py``, the operations
+(Add, Sum, Index, ...) in ``functions.py``.
 
 >>> x = tensor([1.0, 2.0, 3.0], requires_grad=True)
 >>> (x * x).sum().backward()
@@ -23,105 +24,26 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ContextDecorator, contextmanager
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from fastconv._core import Blocked, block
+from fastconv._mode import enable_grad, is_grad_enabled, mode, no_grad, plain_results, wants_native
 from fastconv.ops._fold import Normalization
 from fastconv.ops.act import add, relu_backward
 
-__all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
+__all__ = [
+    "Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "plain_results", "tensor",
+    "wants_native",
+]
 
 Array = np.ndarray[Any, Any]
 #: What a tensor holds: an array, or images in the layout in which the native kernels compute.
 Value = Array | Blocked
-
-
-# ---- Grad mode -------------------------------------------------------------------------------------------
-
-
-class _Mode(threading.local):
-    enabled = True
-    native = True
-    waiting: list[weakref.ref[Tensor]] | None = None
-
-
-_mode = _Mode()
-
-
-def wants_native() -> bool:
-    """Whether a result may be in the native layout: not where it is all that will be made of the input."""
-    return _mode.native
-
-
-@contextmanager
-def plain_results() -> Iterator[None]:
-    """Arrays only, in this thread."""
-    outer, _mode.native = _mode.native, False
-    try:
-        yield
-    finally:
-        _mode.native = outer
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations of this thread are recorded.
-
-    >>> is_grad_enabled()
-    True
-    """
-    return _mode.enabled
-
-
-def recorded(*inputs: Tensor | None) -> bool:
-    """Whether an operation of these inputs will be recorded."""
-    return _mode.enabled and any(t is not None and t._requires_grad for t in inputs)
-
-
-class _GradMode(ContextDecorator):
-    _enabled: bool
-
-    def __init__(self) -> None:
-        self._outer: list[bool] = []
-
-    def _recreate_cm(self) -> Self:
-        return type(self)()
-
-    def __enter__(self) -> None:
-        self._outer.append(_mode.enabled)
-        _mode.enabled = self._enabled
-
-    def __exit__(self, *exception: object) -> None:
-        _mode.enabled = self._outer.pop()
-
-
-class no_grad(_GradMode):
-    """Record nothing: a context manager, or a decorator. It holds for the current thread only.
-
-    >>> x = tensor([1.0], requires_grad=True)
-    >>> with no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-
-    _enabled = False
-
-
-class enable_grad(_GradMode):
-    """Record again, inside a block of :class:`no_grad`.
-
-    >>> with no_grad(), enable_grad():
-    ...     is_grad_enabled()
-    True
-    """
-
-    _enabled = True
 
 
 # ---- Results to come -------------------------------------------------------------------------------------
@@ -161,14 +83,14 @@ class Deferred:
 @contextmanager
 def settling() -> Iterator[None]:
     """Fragile results may wait to the end of the block, and no longer."""
-    if _mode.waiting is not None:
+    if mode.waiting is not None:
         yield
         return
-    waiting = _mode.waiting = []
+    waiting = mode.waiting = []
     try:
         yield
     finally:
-        _mode.waiting = None
+        mode.waiting = None
         for reference in waiting:
             tensor = reference()
             if tensor is not None:
@@ -178,6 +100,11 @@ def settling() -> Iterator[None]:
 # ---- The tape --------------------------------------------------------------------------------------------
 
 _serial = itertools.count()
+
+
+def recorded(*inputs: Tensor | None) -> bool:
+    """Whether an operation of these inputs will be recorded."""
+    return mode.enabled and any(t is not None and t._requires_grad for t in inputs)
 
 
 class Function:
@@ -254,7 +181,7 @@ class Function:
 
     def __call__(self, *inputs: Tensor | Array | None) -> Tensor:
         tensors = [None if x is None else as_tensor(x) for x in inputs]
-        if _mode.enabled:
+        if mode.enabled:
             self.needs = tuple([t is not None and t._requires_grad for t in tensors])
         else:
             self.needs = (False,) * len(tensors)
@@ -268,7 +195,7 @@ class Function:
             arrays = [None if t is None else t.numpy() for t in tensors]
         value: Value | Deferred = self.forward(*arrays)
         if isinstance(value, Deferred):
-            if value.fragile and _mode.waiting is None:
+            if value.fragile and mode.waiting is None:
                 value = value.compute()
             else:
                 value.inputs = tensors
@@ -357,8 +284,8 @@ def _sum(a: Value, b: Value, own_a: bool, own_b: bool) -> Value:
 
 def _made(value: Value | Deferred, node: Function | None) -> Tensor:
     tensor = result(value, node)
-    if isinstance(value, Deferred) and value.fragile and _mode.waiting is not None:
-        _mode.waiting.append(weakref.ref(tensor))
+    if isinstance(value, Deferred) and value.fragile and mode.waiting is not None:
+        mode.waiting.append(weakref.ref(tensor))
     return tensor
 
 
