@@ -39,7 +39,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> ops.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.0, 0.5])).tolist()
     [[11.0, 17.5]]
     """
-    return layer_forward(x, weight, bias, None).run()
+    x, weight, bias, (plan, image_of_x, filters, image, shape, dtype) = _forward_call(x, weight, bias)
+    y = _empty(image, dtype)
+    if plan is not None:
+        plan.forward(x.reshape(image_of_x), weight.reshape(filters), bias, y, True)
+    return y.reshape(shape)
 
 
 def linear_backward(
@@ -86,16 +90,7 @@ class Prepared(NamedTuple):
 
 def layer_forward(x: Array, weight: Array, bias: Array | None, parameters: _packed.Parameters | None) -> Prepared:
     """linear, with weights that are packed once per version of `parameters`."""
-    call = key = None
-    if _ready(x) and _ready(weight) and (bias is None or _ready(bias)):
-        key = (
-            "linear", x.shape, x.dtype, weight.shape, weight.dtype,
-            None if bias is None else bias.shape, None if bias is None else bias.dtype,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        x, weight, bias, call = _check_forward(key, x, weight, bias)
-    plan, image_of_x, filters, *result = call
+    x, weight, bias, (plan, image_of_x, filters, *result) = _forward_call(x, weight, bias)
     x = x.reshape(image_of_x)
     if plan is None or parameters is None:
         return Prepared(x, plan, weight.reshape(filters), bias, *result)
@@ -160,6 +155,20 @@ class _Problem(NamedTuple):
 
     def filters(self) -> Shape:
         return (self.out_features, self.in_features, 1, 1)
+
+
+def _forward_call(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Array, Array | None, Any]:
+    """The arrays as the core can read them, and the call for them."""
+    key = None
+    if _ready(x) and _ready(weight) and (bias is None or _ready(bias)):
+        key = (
+            "linear", x.shape, x.dtype, weight.shape, weight.dtype,
+            None if bias is None else bias.shape, None if bias is None else bias.dtype,
+        )  # fmt: skip
+        call = _plans.find(key)
+        if call is not None:
+            return x, weight, bias, call
+    return _check_forward(key, x, weight, bias)
 
 
 def _check_forward(
