@@ -14,8 +14,8 @@ from fastconv.nn.parameter import Parameter
 from fastconv.nn.weighted import Weighted, WeightOptions
 from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
+from fastconv.ops._fold import Normalization
 from fastconv.ops._shapes import PADDING_WORDS
-from fastconv.ops.act import relu_backward
 from fastconv.ops.conv import PADDING_MODES, Images, Prepared, layer_backward, layer_forward
 
 Padding = int | str | Pair | tuple[Pair, Pair]
@@ -36,12 +36,19 @@ class Convolution(Function):
     def forward(self, x: Images, weight: Array, bias: Array | None) -> Images | Deferred:
         self.save(x, weight)
         prepared = layer_forward(x, weight, bias, *self.problem, self.parameters, wants_native())
-        if self.parameters is None:
-            return prepared.run()
+        return prepared.run() if self.parameters is None else self._waiting(prepared)
+
+    def _waiting(self, prepared: Prepared) -> Deferred:
         return Deferred(
             prepared.shape, prepared.dtype, prepared.run, lambda: ConvolutionReLU(self, prepared),
-            native=prepared.native, fragile=not isinstance(x, Blocked),
+            lambda norm: self._with_norm(prepared, norm),
+            native=prepared.native, fragile=not isinstance(prepared.x, Blocked),
         )
+
+    def _with_norm(self, prepared: Prepared, norm: Normalization) -> NormalizedConvolution | None:
+        assert self.parameters is not None
+        normalized = prepared.normalized(self.parameters, norm)
+        return None if normalized is None else NormalizedConvolution(self, normalized)
 
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight = self.saved
@@ -51,6 +58,8 @@ class Convolution(Function):
 
 class ConvolutionReLU(Convolution):
     """max(0, a convolution that has been prepared), NaN where it is NaN."""
+
+    rectifies = True
 
     def __init__(self, convolution: Convolution, prepared: Prepared) -> None:
         super().__init__(*convolution.problem, convolution.parameters)
@@ -66,8 +75,18 @@ class ConvolutionReLU(Convolution):
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight, y = self.saved
         needs = self.needs[0], self.needs[1], self.needs[2]
-        masked = relu_backward(grad, y, out=grad if self.owns_grad else None)
-        return layer_backward(masked, x, weight, *self.problem, needs, self.parameters)
+        return layer_backward(self.rectified(grad, y), x, weight, *self.problem, needs, self.parameters)
+
+
+class NormalizedConvolution(Convolution):
+    """A convolution that has been prepared with a normalisation in its weights. It has no gradient."""
+
+    def __init__(self, convolution: Convolution, prepared: Prepared) -> None:
+        super().__init__(*convolution.problem, convolution.parameters)
+        self.prepared = prepared
+
+    def forward(self, x: Images, weight: Array, bias: Array | None) -> Deferred:
+        return self._waiting(self.prepared)
 
 
 def conv2d(

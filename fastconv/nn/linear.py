@@ -7,13 +7,13 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv.autograd import Deferred, Function, Tensor, as_tensor
 from fastconv.nn._common import Array, count, float_type
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
 from fastconv.nn.weighted import Weighted, WeightOptions
 from fastconv.ops._check import flag
-from fastconv.ops.linear import layer_backward, layer_forward
+from fastconv.ops.linear import Prepared, layer_backward, layer_forward
 
 
 class MatrixProduct(Function):
@@ -22,13 +22,40 @@ class MatrixProduct(Function):
     def __init__(self, parameters: tuple[Parameter, Parameter | None] | None = None) -> None:
         self.parameters = parameters
 
-    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array | Deferred:
         self.save(x, weight)
-        return layer_forward(x, weight, bias, self.parameters)
+        prepared = layer_forward(x, weight, bias, self.parameters)
+        if self.parameters is None:
+            return prepared.run()
+        return Deferred(
+            prepared.shape, prepared.dtype, prepared.run, lambda: MatrixProductReLU(self.parameters, prepared),
+            native=False, fragile=True,
+        )
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        x, weight = self.saved
+        x, weight = self.saved[:2]
         return layer_backward(grad, x, weight, (self.needs[0], self.needs[1], self.needs[2]), self.parameters)
+
+
+class MatrixProductReLU(MatrixProduct):
+    """max(0, a product that has been prepared), NaN where it is NaN."""
+
+    rectifies = True
+
+    def __init__(self, parameters: tuple[Parameter, Parameter | None] | None, prepared: Prepared) -> None:
+        super().__init__(parameters)
+        self.prepared: Prepared | None = prepared
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        assert self.prepared is not None
+        y = self.prepared.run(relu=True)
+        self.prepared = None
+        self.save(x, weight, y)
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        masked: Any = self.rectified(grad, self.saved[2])
+        return super().backward(masked)
 
 
 def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None) -> Tensor:

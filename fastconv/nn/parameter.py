@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastconv._operands import operands
 from fastconv.autograd import Tensor, as_tensor, is_grad_enabled
 from fastconv.errors import ShapeError
-from fastconv.functions import operands
 
 Array = np.ndarray[Any, Any]
 
