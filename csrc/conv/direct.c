@@ -77,6 +77,16 @@ void fc_strip_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrdiff
                     *offset++ = (((block * c->taps[0] + t) * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
 }
 
+/* The same with the blocks of a tap side by side, one slice. */
+static void offsets_by_tap(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
+{
+    const int64_t rows = packed_rows(c, s), columns = fc_strip_reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
+    for (int64_t r = 0; r < c->taps[1]; r++)
+        for (int64_t q = 0; q < c->taps[2]; q++)
+            for (int64_t block = 0; block < s->chunk; block++)
+                *offset++ = ((block * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
+}
+
 /* The input of the strip of outputs at `out`. */
 struct fc_box fc_strip_input(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out)
 {
@@ -84,6 +94,50 @@ struct fc_box fc_strip_input(const struct fc_corr *c, const struct fc_strip *s, 
                         .row_gap = packed_step(c, s) - 1, .columns = fc_strip_reach(c, 2, s->columns), .border = c->border };
     for (int a = 0; a < FC_AXES; a++) b.start[a] = out[a] * c->stride[a] - c->offset[a];
     return b;
+}
+
+/* ---- Padding ------------------------------------------------------------------------------------------------------
+ * A product with padding is 0 if the weight is finite. Such products are left out: of rows of taps that lie in the padding
+ * wholly and, where much of a row of outputs meets padding, of each tap. Panels that hold an infinity or NaN are marked when
+ * they are packed, and use the zeros that are packed around the input. */
+
+struct range {
+    int64_t first, end;
+};
+
+/* The taps along axis `a` that meet inputs for an output. */
+static struct range real_taps(const struct fc_corr *c, int a, int64_t out)
+{
+    const int64_t start = out * c->stride[a] - c->offset[a], step = c->dilation[a];
+    const int64_t first = start < 0 ? fc_min(fc_ceil_div(-start, step), c->taps[a]) : 0;
+    const int64_t end = start < c->from_size[a] ? fc_min(fc_ceil_div(c->from_size[a] - start, step), c->taps[a]) : 0;
+    return (struct range){ first, fc_max(first, end) };
+}
+
+/* Of the `count` outputs along axis `a` from `out` on, those for which a tap meets an input. */
+static struct range real_outputs(const struct fc_corr *c, int a, int64_t tap, int64_t out, int64_t count)
+{
+    const int64_t shift = c->offset[a] - tap * c->dilation[a], stride = c->stride[a];
+    const int64_t first = fc_ceil_div(fc_max(shift, 0), stride), end = fc_ceil_div(fc_max(shift + c->from_size[a], 0), stride);
+    const struct range r = { fc_min(fc_max(first - out, 0), count), fc_min(fc_max(end - out, 0), count) };
+    return (struct range){ r.first, fc_max(r.first, r.end) };
+}
+
+/* The share of products along an axis that no padding takes part in. */
+static double real_share(const struct fc_corr *c, int a)
+{
+    double real = 0;
+    for (int64_t tap = 0; tap < c->taps[a]; tap++) {
+        const struct range r = real_outputs(c, a, tap, 0, c->to_size[a]);
+        real += (double)(r.end - r.first);
+    }
+    return real / (double)(c->to_size[a] * c->taps[a]);
+}
+
+/* Tap by tap sums are loaded and stored for each tap, which pays where depths are many and much is left out. */
+static int is_by_tap(const struct fc_corr *c, const struct fc_strip *s)
+{
+    return c->taps[0] == 1 && s->chunk == fc_blocks(c->depths) && s->chunk >= 4 && real_share(c, 2) < 0.8;
 }
 
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
@@ -122,23 +176,65 @@ static struct piece decode(const struct forward_job *job, int64_t task)
 
 static int64_t steps(const struct fc_corr *c) { return fc_blocks(c->depths) * FC_BLOCK * fc_volume(c->taps); }
 
+/* One row of outputs against a panel, with all taps but those that meet only padding: block by block in a row at the edge. */
+static void run_row(const struct fc_corr *c, struct fc_tiles t, struct range taps, int64_t blocks, int64_t columns, int vectors)
+{
+    const int64_t all = fc_volume(c->taps), each = c->taps[2], run = FC_BLOCK * vectors * c->k->vector * (int64_t)c->size;
+    if (taps.end - taps.first == c->taps[1]) {
+        t.runs = blocks * all;
+        fc_tiles_run(&t, columns, vectors);
+        return;
+    }
+    const char *b = t.b;
+    const ptrdiff_t *offset = t.offset;
+    t.runs = (taps.end - taps.first) * each;
+    for (int64_t block = 0; block < blocks; block++, t.init = NULL) {
+        t.offset = offset + block * all + taps.first * each;
+        t.b = b + (block * all + taps.first * each) * run;
+        fc_tiles_run(&t, columns, vectors);
+    }
+}
+
+/* The same tap by tap, each for those outputs only for which it meets an input. */
+static void run_row_by_tap(const struct fc_corr *c, struct fc_tiles t, struct range taps, int64_t first, int64_t columns, int vectors, int exact)
+{
+    const int64_t blocks = fc_blocks(c->depths), size = (int64_t)c->size, step = FC_BLOCK * vectors * c->k->vector;
+    const struct fc_tiles row = t;
+    t.runs = 0;
+    fc_tiles_run(&t, columns, vectors);    /* the bias */
+    t.runs = blocks;
+    t.init = NULL;
+    t.b_skip = (fc_volume(c->taps) - 1) * step;
+    for (int64_t tap = taps.first * c->taps[2]; tap < taps.end * c->taps[2]; tap++) {
+        const struct range x = exact ? real_outputs(c, 2, tap % c->taps[2], first, columns) : (struct range){ 0, columns };
+        if (x.first == x.end) continue;
+        t.offset = row.offset + tap * blocks;
+        t.a = row.a + x.first * t.a_row * size;
+        t.b = row.b + tap * step * size;
+        t.c = row.c + x.first * FC_BLOCK * size;
+        fc_tiles_run(&t, x.end - x.first, vectors);
+    }
+}
+
 /* All tiles of a piece for one chunk of depth that is packed at `input`. */
 static void run_tiles(const struct fc_corr *c, const struct fc_strip *s, const struct piece *p, int64_t first, int64_t blocks,
                       const ptrdiff_t *offset, const char *input, char *output)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t taps = fc_volume(c->taps), row = fc_strip_reach(c, 2, s->columns) * c->stride[1] * FC_BLOCK;
-    struct fc_tiles t = { .k = c->k, .a_row = c->stride[2] * FC_BLOCK, .offset = offset, .runs = blocks * taps,
-                          .c_block = p->rows * p->columns * FC_BLOCK };
+    const int by_tap = is_by_tap(c, s);
+    struct fc_tiles t = { .k = c->k, .a_row = c->stride[2] * FC_BLOCK, .offset = offset, .c_block = p->rows * p->columns * FC_BLOCK };
     for (int64_t lane = p->lane; lane < p->lane + p->lanes; lane += c->k->lanes) {
-        const int vectors = fc_panel_vectors(c->k, lane, c->lanes);
+        const int vectors = fc_panel_vectors(c->k, lane, c->lanes), finite = *fc_packed_mark(c, p->group, lane);
         t.b = fc_packed_group(c, p->group, steps) + (lane * steps(c) + first * taps * FC_BLOCK * vectors * c->k->vector) * size;
         t.init = first == 0 ? fc_packed_bias(c, p->group) + lane * size : NULL;
         const int64_t at = lane - p->lane;
         for (int64_t r = 0; r < p->rows; r++) {
+            const struct range rows = finite && c->taps[0] == 1 ? real_taps(c, 1, p->out[1] + r) : (struct range){ 0, c->taps[1] };
             t.a = input + r * row * size;
             t.c = output + (at / FC_BLOCK * t.c_block + at % FC_BLOCK + r * p->columns * FC_BLOCK) * size;
-            fc_tiles_run(&t, p->columns, vectors);
+            if (by_tap) run_row_by_tap(c, t, rows, p->out[2], p->columns, vectors, finite);
+            else run_row(c, t, rows, blocks, p->columns, vectors);
         }
     }
 }
@@ -152,7 +248,10 @@ static void forward_task(void *data, int64_t task, int worker)
     int64_t *packed_strip = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
     char *input = memory + 64 + fc_strip_offsets_bytes(c, &job->s), *output = input + fc_strip_input_bytes(c, &job->s);
-    if (*packed_strip < 0) fc_strip_offsets(c, &job->s, offset);
+    if (*packed_strip < 0) {
+        if (is_by_tap(c, &job->s)) offsets_by_tap(c, &job->s, offset);
+        else fc_strip_offsets(c, &job->s, offset);
+    }
     /* every strip is packed at its full size, so that one table of offsets serves all */
     struct fc_box in = fc_strip_input(c, &job->s, p.out);
     in.image = p.image;
@@ -220,20 +319,24 @@ static double cycles(const fc_conv_plan *plan)
         if (!fc_phase(plan, NULL, i, &c)) continue;
         const double pixels = (double)fc_volume(c.to_size), inputs = (double)fc_volume(c.from_size);
         const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
-        const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : gradient ? 0.8 : 0.9;
+        const double across = real_share(&c, 2), real = gradient || c.taps[0] > 1 ? 1 : real_share(&c, 1) * (across < 0.8 ? across : 1);
+        const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : 0.9;
         const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);
-        total += pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);
+        total += real * pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);
         total += 1.5 * (pixels * lanes + inputs * depths);
-        if (gradient) total += depths * lanes * (double)fc_volume(c.taps) / (double)c.batch * 8 / k->vector;
+        if (gradient) total += depths * lanes * (double)fc_volume(c.taps) / (double)c.batch * 7 / k->vector;
     }
     return (double)p->groups * total;
 }
 
+/* Only with several taps any of them can meet padding and others not. */
 static void pack_panel(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, char *to)
 {
     struct fc_weights w = fc_weights_of(c, weight, group, lane, 0);
     w.packed = to;
     c->k->pack_weights(&w, 0);
+    const int64_t count = steps(c) * fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
+    if (fc_volume(c->taps) > 1 && !c->k->finite(to, count)) *fc_packed_mark(c, group, lane) = 0;
 }
 
 static const struct fc_packer packer = { steps, pack_panel };
