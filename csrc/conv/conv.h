@@ -44,6 +44,9 @@ size_t fc_most_bytes(const fc_conv_plan *plan, size_t (*bytes)(const struct fc_c
 /* Whether positions of dx exist that no phase writes. */
 int fc_has_gaps(const fc_conv *p);
 
+/* Whether the tensors are so large that their pixels have to be fetched from beyond the level-2 cache. */
+int fc_prefetches(const struct fc_corr *c);
+
 /* Terms of a sum of backward-weights. */
 static inline int64_t fc_terms(const struct fc_corr *c) { return c->batch * fc_volume(c->to_size); }
 

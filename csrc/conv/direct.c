@@ -255,6 +255,7 @@ static void forward_task(void *data, int64_t task, int worker)
     /* every strip is packed at its full size, so that one table of offsets serves all */
     struct fc_box in = fc_strip_input(c, &job->s, p.out);
     in.image = p.image;
+    in.prefetch = fc_prefetches(c);
     const int64_t all = fc_blocks(c->depths);
     for (int64_t first = 0; first < all; first += job->s.chunk) {
         const int64_t blocks = fc_min(job->s.chunk, all - first);
@@ -267,7 +268,7 @@ static void forward_task(void *data, int64_t task, int worker)
         run_tiles(c, &job->s, &p, first, blocks, offset, input, output);
     }
     struct fc_box out = { .image = p.image, .channel = p.group * c->lanes + p.lane, .channels = p.lanes, .slices = 1,
-                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu };
+                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu, .prefetch = in.prefetch };
     fc_box_unpack(c->k, &c->to, &out, output);
 }
 

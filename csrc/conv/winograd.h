@@ -46,9 +46,6 @@ struct fc_segment {
     int64_t tile;                       /* of its first, within the block */
 };
 
-/* Whether the tensors are so large that their pixels have to be fetched from beyond the level-2 cache. */
-int fc_prefetches(const struct fc_corr *c);
-
 /* Starting from {0}: 0 behind the last segment of tile rows [first, first + rows). */
 int fc_next_segment(const struct fc_corr *c, const struct fc_tiling *b, int64_t first, int64_t rows, struct fc_segment *s);
 
