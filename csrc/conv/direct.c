@@ -101,6 +101,8 @@ struct fc_box fc_strip_input(const struct fc_corr *c, const struct fc_strip *s, 
  * wholly and, where much of a row of outputs meets padding, of each tap. Panels that hold an infinity or NaN are marked when
  * they are packed, and use the zeros that are packed around the input. */
 
+static int has_zeros(const struct fc_corr *c) { return c->taps[0] == 1 && c->border == FC_ZEROS; }
+
 struct range {
     int64_t first, end;
 };
@@ -137,7 +139,7 @@ static double real_share(const struct fc_corr *c, int a)
 /* Tap by tap sums are loaded and stored for each tap, which pays where depths are many and much is left out. */
 static int is_by_tap(const struct fc_corr *c, const struct fc_strip *s)
 {
-    return c->taps[0] == 1 && s->chunk == fc_blocks(c->depths) && s->chunk >= 4 && real_share(c, 2) < 0.8;
+    return has_zeros(c) && s->chunk == fc_blocks(c->depths) && s->chunk >= 4 && real_share(c, 2) < 0.8;
 }
 
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
@@ -230,7 +232,7 @@ static void run_tiles(const struct fc_corr *c, const struct fc_strip *s, const s
         t.init = first == 0 ? fc_packed_bias(c, p->group) + lane * size : NULL;
         const int64_t at = lane - p->lane;
         for (int64_t r = 0; r < p->rows; r++) {
-            const struct range rows = finite && c->taps[0] == 1 ? real_taps(c, 1, p->out[1] + r) : (struct range){ 0, c->taps[1] };
+            const struct range rows = finite && has_zeros(c) ? real_taps(c, 1, p->out[1] + r) : (struct range){ 0, c->taps[1] };
             t.a = input + r * row * size;
             t.c = output + (at / FC_BLOCK * t.c_block + at % FC_BLOCK + r * p->columns * FC_BLOCK) * size;
             if (by_tap) run_row_by_tap(c, t, rows, p->out[2], p->columns, vectors, finite);
@@ -320,7 +322,7 @@ static double cycles(const fc_conv_plan *plan)
         if (!fc_phase(plan, NULL, i, &c)) continue;
         const double pixels = (double)fc_volume(c.to_size), inputs = (double)fc_volume(c.from_size);
         const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
-        const double across = real_share(&c, 2), real = gradient || c.taps[0] > 1 ? 1 : real_share(&c, 1) * (across < 0.8 ? across : 1);
+        const double across = real_share(&c, 2), real = gradient || !has_zeros(&c) ? 1 : real_share(&c, 1) * (across < 0.8 ? across : 1);
         const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : 0.9;
         const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);
         total += real * pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);
