@@ -72,12 +72,6 @@ V_INLINE __m256i v_first(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_ep
 V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return V_OP(maskload)(p, v_first(n)); }
 V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { V_OP(maskstore)(p, v_first(n), a); }
 
-/* p[2 i] = element i, for the first n <= VL of them. */
-V_INLINE void v_store_second(real *p, v_t a, ptrdiff_t n)
-{
-    for (ptrdiff_t i = 0; i < n; i++) p[2 * i] = a[i];
-}
-
 /* The lanes of a, WL at a time, as doubles. */
 typedef __m256d v_wide;
 #if FC_BITS == 32

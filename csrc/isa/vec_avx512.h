@@ -85,14 +85,6 @@ V_INLINE v_t v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd
 V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), a); }
 #endif
 
-/* p[2 i] = element i, for the first n <= VL of them. */
-V_INLINE void v_store_second(real *p, v_t a, ptrdiff_t n)
-{
-    const v_mask second = (v_mask)0x5555;
-    V_OP(mask_storeu)(p, second & (n < VL / 2 ? v_first(2 * n) : (v_mask)-1), v_zip_lo(a, a));
-    if (n > VL / 2) V_OP(mask_storeu)(p + VL, second & v_first(2 * n - VL), v_zip_hi(a, a));
-}
-
 /* The lanes of a, WL at a time, as doubles. */
 typedef __m512d v_wide;
 #if FC_BITS == 32

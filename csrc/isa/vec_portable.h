@@ -78,12 +78,6 @@ V_INLINE void v_store_n(real *p, v_t a, ptrdiff_t n)
     for (ptrdiff_t i = 0; i < n; i++) p[i] = a[i];
 }
 
-/* p[2 i] = element i, for the first n <= VL of them. */
-V_INLINE void v_store_second(real *p, v_t a, ptrdiff_t n)
-{
-    for (ptrdiff_t i = 0; i < n; i++) p[2 * i] = a[i];
-}
-
 /* The lanes of a, WL at a time, as doubles. */
 typedef double v_wide __attribute__((vector_size(16)));
 typedef double FC_NAME(v_wide_unaligned) __attribute__((vector_size(16), aligned(sizeof(double)), may_alias));

@@ -83,12 +83,11 @@ static void FC_NAME(pack_row)(const struct fc_row *r)
     }
 }
 
-/* max(floor, from[pixel][16]) -> up to VL channels, `channel` apart, of `count` pixels, which are adjacent or, in a phase of
- * backward-data, every second one; those `ahead` are prefetched. */
-V_INLINE void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *to, ptrdiff_t channel, ptrdiff_t channels, v_t floor,
-                                         ptrdiff_t ahead, const int pixel)
+/* max(floor, from[pixel][16]) -> up to VL channels, `channel` apart, of `count` adjacent pixels; those `ahead` are prefetched. */
+static void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real *to, ptrdiff_t channel, ptrdiff_t channels, v_t floor,
+                                       ptrdiff_t ahead)
 {
-    for (ptrdiff_t p = 0; p < count; p += VL, from += VL * FC_BLOCK, to += VL * pixel) {
+    for (ptrdiff_t p = 0; p < count; p += VL, from += VL * FC_BLOCK, to += VL) {
         const ptrdiff_t pixels = FC_NAME(smaller)(VL, count - p);
         v_t rows[VL];
         UNROLL for (int i = 0; i < VL; i++) rows[i] = i < pixels ? v_max(floor, v_load(from + i * FC_BLOCK)) : v_zero();
@@ -96,10 +95,7 @@ V_INLINE void FC_NAME(unpack_transposed)(const real *from, ptrdiff_t count, real
             UNROLL for (int i = 0; i < VL; i++) v_prefetch_to_write(to + i * channel + ahead);
         }
         FC_NAME(transpose)(rows);
-        if (pixel == 2) {
-            UNROLL for (int i = 0; i < VL; i++)
-                if (i < channels) v_store_second(to + i * channel, rows[i], pixels);
-        } else if (pixels == VL && channels >= VL) {
+        if (pixels == VL && channels >= VL) {
             UNROLL for (int i = 0; i < VL; i++) v_store(to + i * channel, rows[i]);
         } else {
             UNROLL for (int i = 0; i < VL; i++)
@@ -131,10 +127,7 @@ static void FC_NAME(unpack_row)(const struct fc_row *r)
             FC_NAME(unpack_adjacent)(from, r->count, to, r->pixel, channels, floor);
         } else if (r->pixel == 1) {
             for (ptrdiff_t lane = 0; lane < channels; lane += VL)
-                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane, floor, r->ahead, 1);
-        } else if (r->pixel == 2) {
-            for (ptrdiff_t lane = 0; lane < channels; lane += VL)
-                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane, floor, 0, 2);
+                FC_NAME(unpack_transposed)(from + lane, r->count, to + lane * r->channel, r->channel, channels - lane, floor, r->ahead);
         } else {
             for (ptrdiff_t i = 0; i < channels; i++)
                 for (ptrdiff_t p = 0; p < r->count; p++)

@@ -26,7 +26,6 @@
 #define v_store FC_NAME(v_store)
 #define v_store_n FC_NAME(v_store_n)
 #define v_first FC_NAME(v_first)
-#define v_store_second FC_NAME(v_store_second)
 #define v_zero FC_NAME(v_zero)
 #define v_set1 FC_NAME(v_set1)
 #define v_add FC_NAME(v_add)
