@@ -46,9 +46,6 @@ struct fc_segment {
     int64_t tile;                       /* of its first, within the block */
 };
 
-/* Whether the tensors are so large that their pixels have to be fetched from beyond the level-2 cache. */
-int fc_prefetches(const struct fc_corr *c);
-
 /* Whether so many channels of a tensor are a block in the native layout, which the transforms can read and write where it is. */
 static inline int fc_is_block(const fc_tensor *t, int64_t channels)
 {

@@ -22,7 +22,8 @@ struct fc_tile {
     ptrdiff_t a_row;            /* from one row of the tile to the next */
     const ptrdiff_t *offset;    /* of each run, from a */
     ptrdiff_t runs;
-    const void *b;              /* read forward, run after run */
+    const void *b;              /* read forward, run after run; */
+    ptrdiff_t b_skip;           /* so many elements are left out after each run */
     void *c;
     ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
     const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */

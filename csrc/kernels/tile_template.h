@@ -1,6 +1,6 @@
 /* tile_template.h - the micro-kernel: a register tile of MR rows by NV vectors.
  *
- *     c[i][v] (+)= sum over runs q and steps k of  a[offset[q] + i*a_row + k*a_step] * b[(q*len + k)*b_step + v]
+ *     c[i][v] (+)= sum over runs q and steps k of  a[offset[q] + i*a_row + k*a_step] * b[(q*len + k)*b_step + q*b_skip + v]
  *
  * Every convolution, in every pass, is this sum. Forward and backward-data: i = pixel, run = one tap of one block of
  * 16 input channels, k = channel within the block, v = output channels. Winograd: the same with tiles for pixels.
@@ -24,14 +24,14 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
         UNROLL for (int v = 0; v < nv; v++)
             acc[i][v] = !init ? v_load(c + i * t->c_row + LANE(v, t->c_block)) : by_row ? v_set1(init[i]) : v_load(init + v * VL);
     }
-    const ptrdiff_t a_row = t->a_row;
+    const ptrdiff_t a_row = t->a_row, b_skip = t->b_skip;
     const char *ahead = t->ahead ? t->ahead : t->b;
     const ptrdiff_t ahead_step = t->ahead_step;
-    for (ptrdiff_t q = 0; q < t->runs; q++) {
+    for (ptrdiff_t q = 0; q < t->runs; q++, b += b_skip) {
         const real *a = (const real *)t->a + t->offset[q];
         UNROLL_4 for (ptrdiff_t k = 0; k < len; k++, a += a_step, b += b_step) {
             v_t bv[FC_MAX_VECTORS];
-            v_prefetch(ahead);
+            if (nv > 1) v_prefetch(ahead);    /* one vector: its loads are the limit */
             ahead += ahead_step;
             UNROLL for (int v = 0; v < nv; v++) bv[v] = v_load(b + LANE(v, b_block));
             UNROLL for (int i = 0; i < mr; i++) {
