@@ -15,7 +15,7 @@
 #define LANE(v, block) ((v) * VL / FC_BLOCK * (block) + (v) * VL % FC_BLOCK)
 
 V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const int nv, const int by_row, const ptrdiff_t len,
-                                 const ptrdiff_t a_step, const ptrdiff_t b_step, const ptrdiff_t b_block)
+                                 const ptrdiff_t a_row, const ptrdiff_t a_step, const ptrdiff_t b_step, const ptrdiff_t b_block)
 {
     v_t acc[FC_TILE_ROWS][FC_MAX_VECTORS];
     const real *init = t->init, *b = t->b;
@@ -24,7 +24,6 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
         UNROLL for (int v = 0; v < nv; v++)
             acc[i][v] = !init ? v_load(c + i * t->c_row + LANE(v, t->c_block)) : by_row ? v_set1(init[i]) : v_load(init + v * VL);
     }
-    const ptrdiff_t a_row = t->a_row;
     const char *ahead = t->ahead ? t->ahead : t->b;
     const ptrdiff_t ahead_step = t->ahead_step;
     for (ptrdiff_t q = 0; q < t->runs; q++) {
@@ -51,11 +50,11 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
 #define FC_TILE(mr, nv)                                                   \
     static void FC_NAME(tile_##mr##x##nv)(const struct fc_tile *t)          \
     {                                                                     \
-        FC_NAME(tile_body)(t, mr, nv, 0, FC_BLOCK, 1, nv * VL, FC_BLOCK);      \
+        FC_NAME(tile_body)(t, mr, nv, 0, FC_BLOCK, t->a_row, 1, nv * VL, FC_BLOCK);      \
     }                                                                     \
     static void FC_NAME(tap_tile_##mr##x##nv)(const struct fc_tile *t)      \
     {                                                                     \
-        FC_NAME(tile_body)(t, mr, nv, 0, 1, 1, nv * VL, FC_BLOCK);            \
+        FC_NAME(tile_body)(t, mr, nv, 0, 1, t->a_row, 1, nv * VL, FC_BLOCK);            \
     }
 FC_EACH_ROWS(FC_TILE, 1)
 FC_EACH_ROWS(FC_TILE, 2)
@@ -65,7 +64,7 @@ FC_EACH_ROWS(FC_TILE, 2)
 #define FC_TILE(mr, nv)                                                            \
     static void FC_NAME(plane_tile_##mr##x##nv)(const struct fc_tile *t)             \
     {                                                                              \
-        FC_NAME(tile_body)(t, mr, nv, 1, t->len, t->a_step, FC_MAX_VECTORS * VL, FC_BLOCK); \
+        FC_NAME(tile_body)(t, mr, nv, 1, t->len, 1, t->a_step, FC_MAX_VECTORS * VL, FC_BLOCK); \
     }
 FC_EACH_ROWS(FC_TILE, 1)
 FC_EACH_ROWS(FC_TILE, 2)
@@ -74,16 +73,16 @@ FC_EACH_ROWS(FC_TILE, 2)
 /* Runs of pixels against blocked gradients [pixel][16]. */
 static void FC_NAME(grad_tile_1)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, 0, t->len, t->a_step, FC_BLOCK, t->b_block);
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, 0, t->len, 1, t->a_step, FC_BLOCK, t->b_block);
 }
 static void FC_NAME(grad_tile_2)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, 0, t->len, t->a_step, FC_BLOCK, t->b_block);
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, 0, t->len, 1, t->a_step, FC_BLOCK, t->b_block);
 }
 
 static void FC_NAME(tile_largest)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, 0, FC_BLOCK, 1, 2 * VL, FC_BLOCK);
+    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, 0, FC_BLOCK, t->a_row, 1, 2 * VL, FC_BLOCK);
 }
 
 /* The largest tile on operands that stay in the first-level cache. Two operations for each multiply-add. Called through
