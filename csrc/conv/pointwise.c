@@ -45,11 +45,12 @@ int fc_pointwise_applies(const struct fc_corr *c)
 /* The blocked layout ends in products of zeros, which turn a sum of -0 into +0: one of them does the same. */
 static int64_t padded_depths(const struct fc_corr *c) { return c->depths + (c->depths % FC_BLOCK != 0); }
 
-static size_t input_bytes(const struct fc_corr *c, const struct strips *s) { return fc_align((size_t)(padded_depths(c) * s->pixels) * c->size); }
-static size_t tile_bytes(const struct fc_corr *c) { return (size_t)(c->k->tile_rows * c->k->lanes) * c->size; }
+static size_t panel_bytes(const struct fc_corr *c) { return fc_align((size_t)(DEPTHS * c->k->lanes) * c->size); }
 
-/* The first 64 bytes hold the number of the strip that is packed. */
-static size_t task_bytes(const struct fc_corr *c, const struct strips *s) { return 64 + input_bytes(c, s) + tile_bytes(c); }
+size_t fc_pointwise_bytes(const struct fc_corr *c)
+{
+    return fc_pointwise_extents(c) ? panel_bytes(c) + (size_t)(c->k->tile_rows * c->k->lanes) * c->size : 0;
+}
 
 /* Half of the goal for the pixels, half for the weights. */
 static struct strips choose_strips(const struct fc_corr *c)
@@ -60,54 +61,83 @@ static struct strips choose_strips(const struct fc_corr *c)
                             .part = fc_min(fc_padded_lanes(c), fc_round_up(fitting, fc_max(panel, FC_BLOCK))) };
 }
 
-size_t fc_pointwise_bytes(const struct fc_corr *c)
+/* A panel of pixels and the output channels it is multiplied for. */
+struct panel {
+    int64_t image, group, pixel, count;
+    int64_t lane, lanes;
+    char *packed, *tile;
+};
+
+static const char *pixels_at(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t pixel)
 {
-    const struct strips s = choose_strips(c);
-    return fc_pointwise_extents(c) ? task_bytes(c, &s) : 0;
+    const int64_t width = c->from_size[2];
+    return fc_element(&c->from, c->size, p->image, p->group * c->depths + depth, 0, pixel / width, pixel % width);
 }
 
-static ptrdiff_t panel_bytes(const struct fc_corr *c) { return (ptrdiff_t)((size_t)(padded_depths(c) * c->k->lanes) * c->size); }
-
-/* `count` pixels from `first` on; zeros behind the last one and below the last depth. */
-static void pack_strip(const struct fc_corr *c, int64_t image, int64_t group, int64_t first, int64_t count, char *panels)
+/* Whether the vectors of the panel can be read where they are. */
+static int is_adjacent(const struct fc_corr *c, const struct panel *p)
 {
-    const int64_t width = c->from_size[2], lanes = c->k->lanes;
-    for (int64_t panel = 0; panel * lanes < count; panel++) {
-        const int64_t from = (panel + 1) * lanes > count ? 0 : c->depths;
-        memset(panels + panel * panel_bytes(c) + from * lanes * (ptrdiff_t)c->size, 0, (size_t)((padded_depths(c) - from) * lanes) * c->size);
-    }
-    struct fc_panels l = { .depth = c->from.channel, .pixel = c->from.space[2], .depths = c->depths, .panels = panels,
-                           .panel = padded_depths(c) * lanes };
-    for (; l.first < count; l.first += l.count) {
-        const int64_t row = (first + l.first) / width, column = (first + l.first) % width;
-        l.count = fc_min(count - l.first, width - column);
-        l.from = fc_element(&c->from, c->size, image, group * c->depths, 0, row, column);
+    return p->count == c->k->lanes && c->from.space[2] == 1 && p->pixel % c->from_size[2] + p->count <= c->from_size[2];
+}
+
+/* `len` depths from `depth` on; zeros behind the last pixel and below the last depth. */
+static void pack(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t len)
+{
+    const int64_t lanes = c->k->lanes, exist = fc_min(len, c->depths - depth), from = p->count < lanes ? 0 : exist;
+    memset(p->packed + from * lanes * (ptrdiff_t)c->size, 0, (size_t)((len - from) * lanes) * c->size);
+    struct fc_panels l = { .depth = c->from.channel, .pixel = c->from.space[2], .depths = exist, .panels = p->packed };
+    for (; l.first < p->count; l.first += l.count) {
+        const int64_t pixel = p->pixel + l.first;
+        l.count = fc_min(p->count - l.first, c->from_size[2] - pixel % c->from_size[2]);
+        l.from = pixels_at(c, p, depth, pixel);
         c->k->pack_panels(&l);
     }
 }
 
-/* `lanes` lanes from `from` on of the panel of weights that begins at `lane`, times a panel of pixels. */
-static void run_panel(const struct job *job, int64_t group, int64_t lane, int64_t from, int64_t lanes, const char *x, int64_t vectors, char *y,
-                      ptrdiff_t y_row)
+/* Runs a tile whose last pixels do not exist on memory of its own. */
+static void run_ragged(const struct fc_corr *c, const struct panel *p, int64_t rows, struct fc_tile *t)
+{
+    const int64_t panel = c->k->lanes, vectors = fc_ceil_div(p->count, c->k->vector);
+    const size_t size = c->size, bytes = (size_t)p->count * size, y_row = (size_t)t->c_row * size, row = (size_t)panel * size;
+    struct fc_tile own = *t;
+    char *y = t->c;
+    own.c = p->tile;
+    own.c_row = panel;
+    for (int64_t r = 0; !t->init && r < rows; r++) memcpy(p->tile + (size_t)r * row, y + (size_t)r * y_row, bytes);
+    c->k->plane_tile[vectors - 1][rows - 1](&own);
+    for (int64_t r = 0; r < rows; r++) memcpy(y + (size_t)r * y_row, p->tile + (size_t)r * row, bytes);
+}
+
+/* The terms of `len` depths from `depth` on. The first tile copies the pixels into a panel, two tiles fetch the lines of the panel
+ * that comes next: rows of one panel are too far apart for the processor to see what follows. */
+static void run_depths(const struct job *job, const struct panel *p, int64_t depth, int64_t len)
 {
     const struct fc_corr *c = job->c;
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t step = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector, depths = padded_depths(c);
-    const int64_t tiles = fc_ceil_div(lanes, c->k->tile_rows);
-    const char *weights = fc_packed_group(c, group, job->steps) + (lane * job->steps(c) + from) * size;
-    const char *bias = fc_packed_bias(c, group) + (lane + from) * size;
+    const ptrdiff_t size = (ptrdiff_t)c->size, line = 64;
+    const int64_t panel = c->k->lanes, end = p->lane + p->lanes, middle = p->lane + p->lanes / 2 / panel * panel;
+    const int adjacent = is_adjacent(c, p), copying = adjacent && depth + len <= c->depths;
+    const char *x = adjacent ? pixels_at(c, p, depth, p->pixel) : NULL, *last = x ? x + 2 * panel * size - 1 : NULL;
+    if (!copying) pack(c, p, depth, len);
     static const ptrdiff_t start = 0;
-    struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .a_step = step, .c_row = y_row, .c_block = FC_BLOCK };
-    for (int64_t d = 0; d < depths; d += DEPTHS) {
-        t.len = fc_min(DEPTHS, depths - d);
-        t.b = x + d * c->k->lanes * size;
+    struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .len = len, .b = copying ? x : p->packed, .b_step = c->from.channel,
+                         .copy = p->packed, .c_row = c->to.channel, .c_block = FC_BLOCK, .relu = c->relu && depth + len == padded_depths(c) };
+    for (int64_t lane = p->lane; lane < end; lane += panel) {
+        const int64_t lanes = fc_min(panel, end - lane), tiles = fc_ceil_div(lanes, c->k->tile_rows);
+        t.a_step = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
+        const char *weights = fc_packed_group(c, p->group, job->steps) + (lane * job->steps(c) + depth * t.a_step) * size;
+        const char *bias = fc_packed_bias(c, p->group) + lane * size;
         for (int64_t i = 0, row = 0; i < tiles; i++) {
             const int64_t rows = (lanes + i) / tiles;    /* they differ by at most one */
-            t.a = weights + (d * step + row) * size;
-            t.c = y + row * y_row * size;
-            t.init = d == 0 ? bias + row * size : NULL;
-            t.relu = c->relu && d + DEPTHS >= depths;
-            c->k->plane_tile[vectors - 1][rows - 1](&t);
+            const int first = lane == p->lane && i == 0;
+            t.a = weights + row * size;
+            t.c = fc_element(&c->to, c->size, p->image, p->group * c->lanes + lane + row, 0, 0, p->pixel);
+            t.init = depth == 0 ? bias + row * size : NULL;
+            t.ahead = first ? last : i == 1 && lane == middle && panel * size > line ? last - line : NULL;
+            t.ahead_step = t.ahead ? c->from.channel * size : 0;
+            if (p->count < panel && p->count % c->k->vector) run_ragged(c, p, rows, &t);
+            else if (first && copying) c->k->copy_tile[rows - 1](&t);
+            else c->k->plane_tile[p->count / c->k->vector - 1][rows - 1](&t);
+            t.b = p->packed;
             row += rows;
         }
     }
@@ -117,30 +147,14 @@ static void task(void *data, int64_t number, int worker)
 {
     const struct job *job = data;
     const struct fc_corr *c = job->c;
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t strip = number / job->parts, image = strip / job->strips / c->groups, group = strip / job->strips % c->groups;
-    const int64_t first = strip % job->strips * job->s.pixels, part = number % job->parts * job->s.part;
-    const int64_t all = c->to_size[1] * c->to_size[2], end = fc_min(all, first + job->s.pixels), panel = c->k->lanes;
+    const int64_t strip = number / job->parts, first = strip % job->strips * job->s.pixels, part = number % job->parts * job->s.part;
+    const int64_t end = fc_min(c->to_size[1] * c->to_size[2], first + job->s.pixels), depths = padded_depths(c);
     char *memory = job->workspace + (size_t)worker * job->bytes;
-    int64_t *packed_strip = (int64_t *)memory;
-    char *input = memory + 64, *tile = input + input_bytes(c, &job->s);
-    if (*packed_strip != strip) pack_strip(c, image, group, first, end - first, input);
-    *packed_strip = strip;
-    for (int64_t pixel = first; pixel < end; pixel += panel, input += panel_bytes(c)) {
-        const int64_t count = fc_min(panel, end - pixel), vectors = count > c->k->vector ? FC_MAX_VECTORS : 1;
-        for (int64_t lane = part; lane < fc_min(part + job->s.part, c->lanes); lane += panel) {
-            const int64_t lanes = fc_min(panel, c->lanes - lane), rows = c->k->tile_rows;
-            char *y = fc_element(&c->to, c->size, image, group * c->lanes + lane, 0, 0, pixel);
-            if (count == vectors * c->k->vector) {
-                run_panel(job, group, lane, 0, lanes, input, vectors, y, c->to.channel);
-                continue;
-            }
-            for (int64_t row = 0; row < lanes; row += rows) {
-                run_panel(job, group, lane, row, fc_min(rows, lanes - row), input, vectors, tile, panel);
-                for (int64_t r = row; r < fc_min(row + rows, lanes); r++)
-                    memcpy(y + r * c->to.channel * size, tile + (r - row) * panel * size, (size_t)(count * size));
-            }
-        }
+    struct panel p = { .image = strip / job->strips / c->groups, .group = strip / job->strips % c->groups, .lane = part,
+                       .lanes = fc_min(job->s.part, c->lanes - part), .packed = memory, .tile = memory + panel_bytes(c) };
+    for (p.pixel = first; p.pixel < end; p.pixel += p.count) {
+        p.count = fc_min(c->k->lanes, end - p.pixel);
+        for (int64_t depth = 0; depth < depths; depth += DEPTHS) run_depths(job, &p, depth, fc_min(DEPTHS, depths - depth));
     }
 }
 
@@ -152,6 +166,5 @@ fc_status fc_pointwise_forward(const fc_conv_plan *plan, const fc_conv_data *dat
     if (data->threads > 1 && strips < wanted)    /* a few strips: share each among threads */
         job.s.part = fc_min(job.s.part, fc_round_up(fc_ceil_div(c->lanes * strips, wanted), fc_max(FC_BLOCK, c->k->lanes)));
     job.parts = fc_ceil_div(c->lanes, job.s.part);
-    for (int i = 0; i < data->threads; i++) *(int64_t *)(job.workspace + (size_t)i * job.bytes) = -1;
     return fc_parallel(task, &job, strips * job.parts, data->threads);
 }

@@ -15,11 +15,17 @@
 #define LANE(v, block) ((v) * VL / FC_BLOCK * (block) + (v) * VL % FC_BLOCK)
 
 V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const int nv, const int by_row, const ptrdiff_t len,
-                                 const ptrdiff_t a_row, const ptrdiff_t a_step, const ptrdiff_t b_step, const ptrdiff_t b_block)
+                                 const ptrdiff_t a_row, const ptrdiff_t a_step, const ptrdiff_t b_step, const ptrdiff_t b_block,
+                                 const int copying)
 {
     v_t acc[FC_TILE_ROWS][FC_MAX_VECTORS];
     const real *init = t->init, *b = t->b;
-    real *c = t->c;
+    real *c = t->c, *copy = t->copy;
+    if (by_row) {    /* the lines of c are far apart, and there is a whole tile's time to fetch them */
+        UNROLL for (int i = 0; i < mr; i++) {
+            UNROLL for (int v = 0; v < nv; v++) v_prefetch_to_write(c + i * t->c_row + v * VL);
+        }
+    }
     UNROLL for (int i = 0; i < mr; i++) {
         UNROLL for (int v = 0; v < nv; v++)
             acc[i][v] = !init ? v_load(c + i * t->c_row + LANE(v, t->c_block)) : by_row ? v_set1(init[i]) : v_load(init + v * VL);
@@ -33,6 +39,10 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
             v_prefetch(ahead);
             ahead += ahead_step;
             UNROLL for (int v = 0; v < nv; v++) bv[v] = v_load(b + LANE(v, b_block));
+            if (copying) {
+                UNROLL for (int v = 0; v < nv; v++) v_store(copy + v * VL, bv[v]);
+                copy += FC_MAX_VECTORS * VL;
+            }
             UNROLL for (int i = 0; i < mr; i++) {
                 const v_t ai = v_set1(a[i * a_row]);
                 UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_fma(ai, bv[v], acc[i][v]);
@@ -50,11 +60,11 @@ V_INLINE void FC_NAME(tile_body)(const struct fc_tile *t, const int mr, const in
 #define FC_TILE(mr, nv)                                                   \
     static void FC_NAME(tile_##mr##x##nv)(const struct fc_tile *t)          \
     {                                                                     \
-        FC_NAME(tile_body)(t, mr, nv, 0, FC_BLOCK, t->a_row, 1, nv * VL, FC_BLOCK);      \
+        FC_NAME(tile_body)(t, mr, nv, 0, FC_BLOCK, t->a_row, 1, nv * VL, FC_BLOCK, 0);      \
     }                                                                     \
     static void FC_NAME(tap_tile_##mr##x##nv)(const struct fc_tile *t)      \
     {                                                                     \
-        FC_NAME(tile_body)(t, mr, nv, 0, 1, t->a_row, 1, nv * VL, FC_BLOCK);            \
+        FC_NAME(tile_body)(t, mr, nv, 0, 1, t->a_row, 1, nv * VL, FC_BLOCK, 0);            \
     }
 FC_EACH_ROWS(FC_TILE, 1)
 FC_EACH_ROWS(FC_TILE, 2)
@@ -64,25 +74,34 @@ FC_EACH_ROWS(FC_TILE, 2)
 #define FC_TILE(mr, nv)                                                            \
     static void FC_NAME(plane_tile_##mr##x##nv)(const struct fc_tile *t)             \
     {                                                                              \
-        FC_NAME(tile_body)(t, mr, nv, 1, t->len, 1, t->a_step, FC_MAX_VECTORS * VL, FC_BLOCK); \
+        FC_NAME(tile_body)(t, mr, nv, 1, t->len, 1, t->a_step, FC_MAX_VECTORS * VL, FC_BLOCK, 0); \
     }
 FC_EACH_ROWS(FC_TILE, 1)
+FC_EACH_ROWS(FC_TILE, 2)
+#undef FC_TILE
+
+/* The first tile of a panel: reads its pixels where they are, b_step apart, and leaves the panel at `copy`. */
+#define FC_TILE(mr, nv)                                                            \
+    static void FC_NAME(copy_tile_##mr##x##nv)(const struct fc_tile *t)              \
+    {                                                                              \
+        FC_NAME(tile_body)(t, mr, nv, 1, t->len, 1, t->a_step, t->b_step, FC_BLOCK, 1); \
+    }
 FC_EACH_ROWS(FC_TILE, 2)
 #undef FC_TILE
 
 /* Runs of pixels against blocked gradients [pixel][16]. */
 static void FC_NAME(grad_tile_1)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, 0, t->len, 1, t->a_step, FC_BLOCK, t->b_block);
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 1, 0, t->len, 1, t->a_step, FC_BLOCK, t->b_block, 0);
 }
 static void FC_NAME(grad_tile_2)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, 0, t->len, 1, t->a_step, FC_BLOCK, t->b_block);
+    FC_NAME(tile_body)(t, FC_GRAD_ROWS, 2, 0, t->len, 1, t->a_step, FC_BLOCK, t->b_block, 0);
 }
 
 static void FC_NAME(tile_largest)(const struct fc_tile *t)
 {
-    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, 0, FC_BLOCK, t->a_row, 1, 2 * VL, FC_BLOCK);
+    FC_NAME(tile_body)(t, FC_TILE_ROWS, 2, 0, FC_BLOCK, t->a_row, 1, 2 * VL, FC_BLOCK, 0);
 }
 
 /* The largest tile on operands that stay in the first-level cache. Two operations for each multiply-add. Called through
