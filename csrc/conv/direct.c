@@ -331,6 +331,7 @@ static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *
 {
     struct fc_corr c;
     fc_phase(plan, data, 0, &c);
+    if (fc_pointwise_gradient_applies(&c)) return fc_pointwise_gradient(plan, data, &c);
     struct gradient_job job = { .c = &c, .h = fc_direct_chunk(&c, 256, 256, 2 * fc_workspace_goal()), .weight = data->weight, .workspace = data->workspace,
                                 .bytes = plan->workspace };
     job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
@@ -351,6 +352,7 @@ static size_t forward_workspace(const struct fc_corr *c)
 static size_t gradient_workspace(const struct fc_corr *c)
 {
     if (!reach_fits(c)) return 0;
+    if (fc_pointwise_gradient_applies(c)) return fc_pointwise_gradient_bytes(c);
     const struct fc_chunk h = fc_direct_chunk(c, 256, 256, 2 * fc_workspace_goal());
     const size_t bytes = fc_direct_chunk_bytes(c, &h);
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
@@ -373,11 +375,15 @@ static double cycles(const fc_conv_plan *plan)
     const fc_conv *p = &plan->problem;
     const struct fc_kernels *k = plan->kernels;
     struct fc_corr c;
+    const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
     double total = 0;
     for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
         if (!fc_phase(plan, NULL, i, &c)) continue;
+        if (gradient ? fc_pointwise_gradient_applies(&c) : fc_pointwise_extents(&c)) {
+            total += gradient ? fc_pointwise_gradient_cycles(&c) : fc_pointwise_cycles(&c);
+            continue;
+        }
         const double pixels = (double)fc_volume(c.to_size), inputs = (double)fc_volume(c.from_size);
-        const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
         const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : gradient ? 0.8 : 0.9;
         const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);
         total += pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);

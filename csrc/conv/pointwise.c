@@ -47,6 +47,13 @@ static int64_t padded_depths(const struct fc_corr *c) { return c->depths + (c->d
 
 static size_t panel_bytes(const struct fc_corr *c) { return fc_align((size_t)(DEPTHS * c->k->lanes) * c->size); }
 
+/* Panels whose last vectors may be partly empty, and their results. */
+double fc_pointwise_cycles(const struct fc_corr *c)
+{
+    const double pixels = (double)fc_round_up(c->to_size[1] * c->to_size[2], c->k->vector);
+    return pixels * (double)c->lanes * ((double)padded_depths(c) / (2 * c->k->vector * 0.9) + 0.5);
+}
+
 size_t fc_pointwise_bytes(const struct fc_corr *c)
 {
     return fc_pointwise_extents(c) ? panel_bytes(c) + (size_t)(c->k->tile_rows * c->k->lanes) * c->size : 0;
