@@ -379,7 +379,7 @@ static double cycles(const fc_conv_plan *plan)
     double total = 0;
     for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
         if (!fc_phase(plan, NULL, i, &c)) continue;
-        if (gradient ? fc_pointwise_gradient_applies(&c) : fc_pointwise_extents(&c)) {
+        if (gradient ? fc_pointwise_gradient_applies(&c) : fc_pointwise_extents(&c, 1)) {
             total += gradient ? fc_pointwise_gradient_cycles(&c) : fc_pointwise_cycles(&c);
             continue;
         }

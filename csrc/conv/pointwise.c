@@ -6,7 +6,8 @@
  * are stored where they belong. Each output is the same sum in the same order as in direct.c, so the bits are the same.
  *
  * A task is a strip of pixels for some output channels. The strip is copied into panels [depth][lanes of a panel], which
- * stay in the level-2 cache as the weights of the part do. Planes with few pixels would waste the ends of the vectors.
+ * stay in the level-2 cache as the weights of the part do. Pixels are counted through all images, so that only the last panel
+ * is not full; a single small plane would waste the end of a vector.
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "conv/pointwise.h"
@@ -28,17 +29,19 @@ struct job {
     size_t bytes;
 };
 
-int fc_pointwise_extents(const struct fc_corr *c)
+static int64_t image_pixels(const struct fc_corr *c) { return c->to_size[1] * c->to_size[2]; }
+
+int fc_pointwise_extents(const struct fc_corr *c, int64_t batch)
 {
     for (int a = 0; a < FC_AXES; a++)
         if (c->taps[a] != 1 || c->stride[a] != 1 || c->offset[a] || c->from_size[a] != c->to_size[a]) return 0;
-    const int64_t pixels = c->to_size[1] * c->to_size[2];
+    const int64_t pixels = batch * image_pixels(c);
     return c->to_size[0] == 1 && 8 * pixels >= 7 * fc_round_up(pixels, c->k->vector);
 }
 
 int fc_pointwise_applies(const struct fc_corr *c)
 {
-    return fc_pointwise_extents(c) && c->to.space[2] == 1 && (c->to_size[1] == 1 || c->to.space[1] == c->to_size[2]) &&
+    return fc_pointwise_extents(c, c->batch) && c->to.space[2] == 1 && (c->to_size[1] == 1 || c->to.space[1] == c->to_size[2]) &&
            c->from.channel != 1 && c->from.block == FC_BLOCK * c->from.channel && c->to.block == FC_BLOCK * c->to.channel;
 }
 
@@ -50,41 +53,54 @@ static size_t panel_bytes(const struct fc_corr *c) { return fc_align((size_t)(DE
 /* Panels whose last vectors may be partly empty, and their results. */
 double fc_pointwise_cycles(const struct fc_corr *c)
 {
-    const double pixels = (double)fc_round_up(c->to_size[1] * c->to_size[2], c->k->vector);
+    const double pixels = (double)fc_round_up(image_pixels(c), c->k->vector);
     return pixels * (double)c->lanes * ((double)padded_depths(c) / (2 * c->k->vector * 0.9) + 0.5);
 }
 
-size_t fc_pointwise_bytes(const struct fc_corr *c)
-{
-    return fc_pointwise_extents(c) ? panel_bytes(c) + (size_t)(c->k->tile_rows * c->k->lanes) * c->size : 0;
-}
-
-/* Half of the goal for the pixels, half for the weights. */
+/* Half of the goal for the pixels, half for the weights or the results of a panel. */
 static struct strips choose_strips(const struct fc_corr *c)
 {
-    const int64_t half = (int64_t)fc_workspace_goal() / 2, panel = c->k->lanes, row = padded_depths(c) * (int64_t)c->size;
-    const int64_t fitting = fc_max(half / row / panel, 1) * panel;
-    return (struct strips){ .pixels = fc_min(fc_round_up(c->to_size[1] * c->to_size[2], panel), fitting),
+    const int64_t half = (int64_t)fc_workspace_goal() / 2, panel = c->k->lanes;
+    const int64_t fitting = fc_max(half / fc_max(padded_depths(c), panel) / (int64_t)c->size / panel, 1) * panel;
+    return (struct strips){ .pixels = fc_min(fc_round_up(c->batch * image_pixels(c), panel), fitting),
                             .part = fc_min(fc_padded_lanes(c), fc_round_up(fitting, fc_max(panel, FC_BLOCK))) };
 }
 
-/* A panel of pixels and the output channels it is multiplied for. */
+/* A row of results more, because vectors are read that reach beyond the last one. */
+size_t fc_pointwise_bytes(const struct fc_corr *c)
+{
+    return fc_pointwise_extents(c, c->batch) ? panel_bytes(c) + (size_t)((choose_strips(c).part + 1) * c->k->lanes) * c->size : 0;
+}
+
+/* A panel of pixels, counted through all images, and the output channels it is multiplied for. */
 struct panel {
-    int64_t image, group, pixel, count;
+    int64_t group, pixel, count;
     int64_t lane, lanes;
-    char *packed, *tile;
+    char *packed, *results;    /* results: of panels that are not stored in place */
 };
 
 static const char *pixels_at(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t pixel)
 {
-    const int64_t width = c->from_size[2];
-    return fc_element(&c->from, c->size, p->image, p->group * c->depths + depth, 0, pixel / width, pixel % width);
+    const int64_t width = c->from_size[2], all = image_pixels(c), in_image = pixel % all;
+    return fc_element(&c->from, c->size, pixel / all, p->group * c->depths + depth, 0, in_image / width, in_image % width);
+}
+
+static char *result_at(const struct fc_corr *c, const struct panel *p, int64_t lane, int64_t pixel)
+{
+    const int64_t all = image_pixels(c);
+    return fc_element(&c->to, c->size, pixel / all, p->group * c->lanes + lane, 0, 0, pixel % all);
 }
 
 /* Whether the vectors of the panel can be read where they are. */
 static int is_adjacent(const struct fc_corr *c, const struct panel *p)
 {
-    return p->count == c->k->lanes && c->from.space[2] == 1 && p->pixel % c->from_size[2] + p->count <= c->from_size[2];
+    return p->count == c->k->lanes && c->from.space[2] == 1 && p->pixel % image_pixels(c) % c->from_size[2] + p->count <= c->from_size[2];
+}
+
+/* Whether its results can be stored where they belong, vector by vector. */
+static int is_whole(const struct fc_corr *c, const struct panel *p)
+{
+    return p->count % c->k->vector == 0 && p->pixel % image_pixels(c) + p->count <= image_pixels(c);
 }
 
 /* `len` depths from `depth` on; zeros behind the last pixel and below the last depth. */
@@ -95,24 +111,22 @@ static void pack(const struct fc_corr *c, const struct panel *p, int64_t depth, 
     struct fc_panels l = { .depth = c->from.channel, .pixel = c->from.space[2], .depths = exist, .panels = p->packed };
     for (; l.first < p->count; l.first += l.count) {
         const int64_t pixel = p->pixel + l.first;
-        l.count = fc_min(p->count - l.first, c->from_size[2] - pixel % c->from_size[2]);
+        l.count = fc_min(p->count - l.first, c->from_size[2] - pixel % image_pixels(c) % c->from_size[2]);
         l.from = pixels_at(c, p, depth, pixel);
         c->k->pack_panels(&l);
     }
 }
 
-/* Runs a tile whose last pixels do not exist on memory of its own. */
-static void run_ragged(const struct fc_corr *c, const struct panel *p, int64_t rows, struct fc_tile *t)
+/* The results of a panel, image by image. */
+static void store_results(const struct fc_corr *c, const struct panel *p)
 {
-    const int64_t panel = c->k->lanes, vectors = fc_ceil_div(p->count, c->k->vector);
-    const size_t size = c->size, bytes = (size_t)p->count * size, y_row = (size_t)t->c_row * size, row = (size_t)panel * size;
-    struct fc_tile own = *t;
-    char *y = t->c;
-    own.c = p->tile;
-    own.c_row = panel;
-    for (int64_t r = 0; !t->init && r < rows; r++) memcpy(p->tile + (size_t)r * row, y + (size_t)r * y_row, bytes);
-    c->k->plane_tile[vectors - 1][rows - 1](&own);
-    for (int64_t r = 0; r < rows; r++) memcpy(y + (size_t)r * y_row, p->tile + (size_t)r * row, bytes);
+    struct fc_lines l = { .from_channel = c->k->lanes, .to_channel = c->to.channel, .channels = p->lanes, .lines = 1 };
+    for (int64_t done = 0; done < p->count; done += l.count) {
+        l.from = p->results + (size_t)done * c->size;
+        l.to = result_at(c, p, p->lane, p->pixel + done);
+        l.count = fc_min(p->count - done, image_pixels(c) - (p->pixel + done) % image_pixels(c));
+        c->k->planar_copy(&l);
+    }
 }
 
 /* The terms of `len` depths from `depth` on. The first tile copies the pixels into a panel, two tiles fetch the lines of the panel
@@ -122,12 +136,13 @@ static void run_depths(const struct job *job, const struct panel *p, int64_t dep
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size, line = 64;
     const int64_t panel = c->k->lanes, end = p->lane + p->lanes, middle = p->lane + p->lanes / 2 / panel * panel;
-    const int adjacent = is_adjacent(c, p), copying = adjacent && depth + len <= c->depths;
-    const char *x = adjacent ? pixels_at(c, p, depth, p->pixel) : NULL, *last = x ? x + 2 * panel * size - 1 : NULL;
+    const int copying = is_adjacent(c, p) && depth + len <= c->depths, whole = is_whole(c, p), vectors = p->count > c->k->vector ? FC_MAX_VECTORS : 1;
+    const int64_t next = p->pixel + 2 * panel;
+    const char *last = next <= c->batch * image_pixels(c) ? pixels_at(c, p, depth, next - 1) + size - 1 : NULL;
     if (!copying) pack(c, p, depth, len);
     static const ptrdiff_t start = 0;
-    struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .len = len, .b = copying ? x : p->packed, .b_step = c->from.channel,
-                         .copy = p->packed, .c_row = c->to.channel, .c_block = FC_BLOCK, .relu = c->relu && depth + len == padded_depths(c) };
+    struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .len = len, .b_step = c->from.channel, .copy = p->packed,
+                         .b = copying ? pixels_at(c, p, depth, p->pixel) : p->packed, .c_row = whole ? c->to.channel : panel, .c_block = FC_BLOCK, .relu = c->relu && depth + len == padded_depths(c) };
     for (int64_t lane = p->lane; lane < end; lane += panel) {
         const int64_t lanes = fc_min(panel, end - lane), tiles = fc_ceil_div(lanes, c->k->tile_rows);
         t.a_step = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
@@ -137,13 +152,11 @@ static void run_depths(const struct job *job, const struct panel *p, int64_t dep
             const int64_t rows = (lanes + i) / tiles;    /* they differ by at most one */
             const int first = lane == p->lane && i == 0;
             t.a = weights + row * size;
-            t.c = fc_element(&c->to, c->size, p->image, p->group * c->lanes + lane + row, 0, 0, p->pixel);
+            t.c = whole ? result_at(c, p, lane + row, p->pixel) : p->results + (lane - p->lane + row) * panel * size;
             t.init = depth == 0 ? bias + row * size : NULL;
             t.ahead = first ? last : i == 1 && lane == middle && panel * size > line ? last - line : NULL;
             t.ahead_step = t.ahead ? c->from.channel * size : 0;
-            if (p->count < panel && p->count % c->k->vector) run_ragged(c, p, rows, &t);
-            else if (first && copying) c->k->copy_tile[rows - 1](&t);
-            else c->k->plane_tile[p->count / c->k->vector - 1][rows - 1](&t);
+            (first && copying ? c->k->copy_tile : c->k->plane_tile[vectors - 1])[rows - 1](&t);
             t.b = p->packed;
             row += rows;
         }
@@ -155,21 +168,22 @@ static void task(void *data, int64_t number, int worker)
     const struct job *job = data;
     const struct fc_corr *c = job->c;
     const int64_t strip = number / job->parts, first = strip % job->strips * job->s.pixels, part = number % job->parts * job->s.part;
-    const int64_t end = fc_min(c->to_size[1] * c->to_size[2], first + job->s.pixels), depths = padded_depths(c);
+    const int64_t end = fc_min(c->batch * image_pixels(c), first + job->s.pixels), depths = padded_depths(c);
     char *memory = job->workspace + (size_t)worker * job->bytes;
-    struct panel p = { .image = strip / job->strips / c->groups, .group = strip / job->strips % c->groups, .lane = part,
-                       .lanes = fc_min(job->s.part, c->lanes - part), .packed = memory, .tile = memory + panel_bytes(c) };
+    struct panel p = { .group = strip / job->strips, .lane = part, .lanes = fc_min(job->s.part, c->lanes - part), .packed = memory,
+                       .results = memory + panel_bytes(c) };
     for (p.pixel = first; p.pixel < end; p.pixel += p.count) {
         p.count = fc_min(c->k->lanes, end - p.pixel);
         for (int64_t depth = 0; depth < depths; depth += DEPTHS) run_depths(job, &p, depth, fc_min(DEPTHS, depths - depth));
+        if (!is_whole(c, &p)) store_results(c, &p);
     }
 }
 
 fc_status fc_pointwise_forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c, fc_steps steps)
 {
     struct job job = { .c = c, .s = choose_strips(c), .steps = steps, .workspace = data->workspace, .bytes = plan->workspace };
-    job.strips = fc_ceil_div(c->to_size[1] * c->to_size[2], job.s.pixels);
-    const int64_t strips = c->batch * c->groups * job.strips, wanted = 4 * data->threads;
+    job.strips = fc_ceil_div(c->batch * image_pixels(c), job.s.pixels);
+    const int64_t strips = c->groups * job.strips, wanted = 4 * data->threads;
     if (data->threads > 1 && strips < wanted)    /* a few strips: share each among threads */
         job.s.part = fc_min(job.s.part, fc_round_up(fc_ceil_div(c->lanes * strips, wanted), fc_max(FC_BLOCK, c->k->lanes)));
     job.parts = fc_ceil_div(c->lanes, job.s.part);

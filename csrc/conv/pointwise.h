@@ -7,8 +7,8 @@
 
 #include "conv/conv.h"
 
-/* Whether the extents allow it; and whether the strides do, too. */
-int fc_pointwise_extents(const struct fc_corr *c);
+/* Whether the extents allow it for so many images; and whether the strides do, too. */
+int fc_pointwise_extents(const struct fc_corr *c, int64_t batch);
 int fc_pointwise_applies(const struct fc_corr *c);
 
 double fc_pointwise_cycles(const struct fc_corr *c);    /* predicted, of one image and group */
