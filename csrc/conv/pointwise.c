@@ -129,16 +129,30 @@ static void store_results(const struct fc_corr *c, const struct panel *p)
     }
 }
 
-/* The terms of `len` depths from `depth` on. The first tile copies the pixels into a panel, two tiles fetch the lines of the panel
- * that comes next: rows of one panel are too far apart for the processor to see what follows. */
+/* What tile `n` of `tiles` fetches while it runs: rows of one panel are too far apart for the processor to see what follows. One line
+ * of each depth of the next panel's pixels, or of as many channels of its results. */
+static void fetch_ahead(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t len, int64_t n, int64_t tiles, struct fc_tile *t)
+{
+    enum { LINE = 64 };
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t lines = fc_ceil_div(c->k->lanes * size, LINE), last = p->pixel + 2 * c->k->lanes - 1;
+    const int64_t fetches = fc_min(tiles, lines * (1 + (depth ? 0 : fc_ceil_div(p->lanes, len)))), i = fc_ceil_div(n * fetches, tiles);
+    t->ahead = NULL;
+    t->ahead_step = 0;
+    if (last >= c->batch * image_pixels(c) || i >= fetches || i * tiles / fetches != n) return;
+    const char *to = i < lines ? pixels_at(c, p, depth, last) : result_at(c, p, p->lane + (i / lines - 1) * len, last);
+    t->ahead = to + size - 1 - i % lines * LINE;
+    t->ahead_step = (i < lines ? c->from.channel : c->to.channel) * size;
+}
+
+/* The terms of `len` depths from `depth` on. The first tile copies the pixels into a panel. */
 static void run_depths(const struct job *job, const struct panel *p, int64_t depth, int64_t len)
 {
     const struct fc_corr *c = job->c;
-    const ptrdiff_t size = (ptrdiff_t)c->size, line = 64;
-    const int64_t panel = c->k->lanes, end = p->lane + p->lanes, middle = p->lane + p->lanes / 2 / panel * panel;
+    const ptrdiff_t size = (ptrdiff_t)c->size;
+    const int64_t panel = c->k->lanes, end = p->lane + p->lanes, all_tiles = fc_ceil_div(p->lanes, panel) * fc_ceil_div(panel, c->k->tile_rows);
+    int64_t n = 0;
     const int copying = is_adjacent(c, p) && depth + len <= c->depths, whole = is_whole(c, p), vectors = p->count > c->k->vector ? FC_MAX_VECTORS : 1;
-    const int64_t next = p->pixel + 2 * panel;
-    const char *last = next <= c->batch * image_pixels(c) ? pixels_at(c, p, depth, next - 1) + size - 1 : NULL;
     if (!copying) pack(c, p, depth, len);
     static const ptrdiff_t start = 0;
     struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .len = len, .b_step = c->from.channel, .copy = p->packed,
@@ -150,13 +164,11 @@ static void run_depths(const struct job *job, const struct panel *p, int64_t dep
         const char *bias = fc_packed_bias(c, p->group) + lane * size;
         for (int64_t i = 0, row = 0; i < tiles; i++) {
             const int64_t rows = (lanes + i) / tiles;    /* they differ by at most one */
-            const int first = lane == p->lane && i == 0;
             t.a = weights + row * size;
             t.c = whole ? result_at(c, p, lane + row, p->pixel) : p->results + (lane - p->lane + row) * panel * size;
             t.init = depth == 0 ? bias + row * size : NULL;
-            t.ahead = first ? last : i == 1 && lane == middle && panel * size > line ? last - line : NULL;
-            t.ahead_step = t.ahead ? c->from.channel * size : 0;
-            (first && copying ? c->k->copy_tile : c->k->plane_tile[vectors - 1])[rows - 1](&t);
+            fetch_ahead(c, p, depth, len, n, all_tiles, &t);
+            (n++ == 0 && copying ? c->k->copy_tile : c->k->plane_tile[vectors - 1])[rows - 1](&t);
             t.b = p->packed;
             row += rows;
         }
@@ -168,13 +180,18 @@ static void task(void *data, int64_t number, int worker)
     const struct job *job = data;
     const struct fc_corr *c = job->c;
     const int64_t strip = number / job->parts, first = strip % job->strips * job->s.pixels, part = number % job->parts * job->s.part;
-    const int64_t end = fc_min(c->batch * image_pixels(c), first + job->s.pixels), depths = padded_depths(c);
+    const int64_t end = fc_min(c->batch * image_pixels(c), first + job->s.pixels);
+    const int64_t depths = padded_depths(c), chunks = fc_ceil_div(depths, DEPTHS);
     char *memory = job->workspace + (size_t)worker * job->bytes;
     struct panel p = { .group = strip / job->strips, .lane = part, .lanes = fc_min(job->s.part, c->lanes - part), .packed = memory,
                        .results = memory + panel_bytes(c) };
     for (p.pixel = first; p.pixel < end; p.pixel += p.count) {
         p.count = fc_min(c->k->lanes, end - p.pixel);
-        for (int64_t depth = 0; depth < depths; depth += DEPTHS) run_depths(job, &p, depth, fc_min(DEPTHS, depths - depth));
+        for (int64_t i = 0, depth = 0; i < chunks; i++) {    /* they differ by at most one */
+            const int64_t len = (depths + i) / chunks;
+            run_depths(job, &p, depth, len);
+            depth += len;
+        }
         if (!is_whole(c, &p)) store_results(c, &p);
     }
 }
