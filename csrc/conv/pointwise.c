@@ -5,8 +5,8 @@
  * are output channels, read one by one from the weights as they are packed for direct convolution, and its results
  * are stored where they belong. Each output is the same sum in the same order as in direct.c, so the bits are the same.
  *
- * A task is a strip of pixels for some output channels. The strip is copied into panels [depth][lanes of a panel], which
- * stay in the level-2 cache as the weights of the part do. Pixels are counted through all images, so that only the last panel
+ * A task is a strip of pixels for some output channels. It becomes panels [depth][lanes of a panel]; the first tile of a panel copies
+ * it on the way. If other output channels come later the panels stay in the level-2 cache, as the weights of the part do. Pixels are counted through all images, so that only the last panel
  * is not full; a single small plane would waste the end of a vector.
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -31,24 +31,8 @@ struct job {
 
 static int64_t image_pixels(const struct fc_corr *c) { return c->to_size[1] * c->to_size[2]; }
 
-int fc_pointwise_extents(const struct fc_corr *c, int64_t batch)
-{
-    for (int a = 0; a < FC_AXES; a++)
-        if (c->taps[a] != 1 || c->stride[a] != 1 || c->offset[a] || c->from_size[a] != c->to_size[a]) return 0;
-    const int64_t pixels = batch * image_pixels(c);
-    return c->to_size[0] == 1 && 8 * pixels >= 7 * fc_round_up(pixels, c->k->vector);
-}
-
-int fc_pointwise_applies(const struct fc_corr *c)
-{
-    return fc_pointwise_extents(c, c->batch) && c->to.space[2] == 1 && (c->to_size[1] == 1 || c->to.space[1] == c->to_size[2]) &&
-           c->from.channel != 1 && c->from.block == FC_BLOCK * c->from.channel && c->to.block == FC_BLOCK * c->to.channel;
-}
-
 /* The blocked layout ends in products of zeros, which turn a sum of -0 into +0: one of them does the same. */
 static int64_t padded_depths(const struct fc_corr *c) { return c->depths + (c->depths % FC_BLOCK != 0); }
-
-static size_t panel_bytes(const struct fc_corr *c) { return fc_align((size_t)(DEPTHS * c->k->lanes) * c->size); }
 
 /* Panels whose last vectors may be partly empty, and their results. */
 double fc_pointwise_cycles(const struct fc_corr *c)
@@ -66,10 +50,33 @@ static struct strips choose_strips(const struct fc_corr *c)
                             .part = fc_min(fc_padded_lanes(c), fc_round_up(fitting, fc_max(panel, FC_BLOCK))) };
 }
 
-/* A row of results more, because vectors are read that reach beyond the last one. */
-size_t fc_pointwise_bytes(const struct fc_corr *c)
+/* The panels of a strip, or one chunk of depths if that is more. */
+static size_t input_bytes(const struct fc_corr *c, const struct strips *s)
 {
-    return fc_pointwise_extents(c, c->batch) ? panel_bytes(c) + (size_t)((choose_strips(c).part + 1) * c->k->lanes) * c->size : 0;
+    return fc_align((size_t)fc_max(padded_depths(c) * s->pixels, DEPTHS * c->k->lanes) * c->size);
+}
+
+/* The number of the strip that is packed, its panels, and results of a panel: a row more, because vectors are read that reach beyond. */
+static size_t bytes(const struct fc_corr *c)
+{
+    const struct strips s = choose_strips(c);
+    return 64 + input_bytes(c, &s) + (size_t)((s.part + 1) * c->k->lanes) * c->size;
+}
+
+size_t fc_pointwise_bytes(const struct fc_corr *c) { return fc_pointwise_extents(c, c->batch) ? bytes(c) : 0; }
+
+int fc_pointwise_extents(const struct fc_corr *c, int64_t batch)
+{
+    for (int a = 0; a < FC_AXES; a++)
+        if (c->taps[a] != 1 || c->stride[a] != 1 || c->offset[a] || c->from_size[a] != c->to_size[a]) return 0;
+    const int64_t pixels = batch * image_pixels(c);
+    return c->to_size[0] == 1 && 8 * pixels >= 7 * fc_round_up(pixels, c->k->vector) && bytes(c) <= FC_WORKSPACE_LIMIT;
+}
+
+int fc_pointwise_applies(const struct fc_corr *c)
+{
+    return fc_pointwise_extents(c, c->batch) && c->to.space[2] == 1 && (c->to_size[1] == 1 || c->to.space[1] == c->to_size[2]) &&
+           c->from.channel != 1 && c->from.block == FC_BLOCK * c->from.channel && c->to.block == FC_BLOCK * c->to.channel;
 }
 
 /* A panel of pixels, counted through all images, and the output channels it is multiplied for. */
@@ -77,6 +84,7 @@ struct panel {
     int64_t group, pixel, count;
     int64_t lane, lanes;
     char *packed, *results;    /* results: of panels that are not stored in place */
+    int is_packed;
 };
 
 static const char *pixels_at(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t pixel)
@@ -135,14 +143,14 @@ static void fetch_ahead(const struct fc_corr *c, const struct panel *p, int64_t 
 {
     enum { LINE = 64 };
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t lines = fc_ceil_div(c->k->lanes * size, LINE), last = p->pixel + 2 * c->k->lanes - 1;
-    const int64_t fetches = fc_min(tiles, lines * (1 + (depth ? 0 : fc_ceil_div(p->lanes, len)))), i = fc_ceil_div(n * fetches, tiles);
+    const int64_t panel = c->k->lanes, next = p->pixel + panel, x = p->is_packed ? 0 : fc_ceil_div(panel * size * c->from.space[2], LINE);
+    const int64_t y = depth ? 0 : fc_ceil_div(panel * size, LINE), fetches = fc_min(tiles, x + y * fc_ceil_div(p->lanes, len));
+    const int64_t i = fc_ceil_div(n * fetches, tiles), j = i - x;
     t->ahead = NULL;
     t->ahead_step = 0;
-    if (last >= c->batch * image_pixels(c) || i >= fetches || i * tiles / fetches != n) return;
-    const char *to = i < lines ? pixels_at(c, p, depth, last) : result_at(c, p, p->lane + (i / lines - 1) * len, last);
-    t->ahead = to + size - 1 - i % lines * LINE;
-    t->ahead_step = (i < lines ? c->from.channel : c->to.channel) * size;
+    if (next + panel > c->batch * image_pixels(c) || i >= fetches || i * tiles / fetches != n) return;
+    t->ahead = j < 0 ? pixels_at(c, p, depth, next + (i + 1) * panel / x - 1) : result_at(c, p, p->lane + j / y * len, next + (j % y + 1) * panel / y - 1);
+    t->ahead_step = (j < 0 ? c->from.channel : c->to.channel) * size;
 }
 
 /* The terms of `len` depths from `depth` on. The first tile copies the pixels into a panel. */
@@ -152,8 +160,8 @@ static void run_depths(const struct job *job, const struct panel *p, int64_t dep
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t panel = c->k->lanes, end = p->lane + p->lanes, all_tiles = fc_ceil_div(p->lanes, panel) * fc_ceil_div(panel, c->k->tile_rows);
     int64_t n = 0;
-    const int copying = is_adjacent(c, p) && depth + len <= c->depths, whole = is_whole(c, p), vectors = p->count > c->k->vector ? FC_MAX_VECTORS : 1;
-    if (!copying) pack(c, p, depth, len);
+    const int copying = !p->is_packed && is_adjacent(c, p) && depth + len <= c->depths, whole = is_whole(c, p), vectors = p->count > c->k->vector ? FC_MAX_VECTORS : 1;
+    if (!copying && !p->is_packed) pack(c, p, depth, len);
     static const ptrdiff_t start = 0;
     struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .len = len, .b_step = c->from.channel, .copy = p->packed,
                          .b = copying ? pixels_at(c, p, depth, p->pixel) : p->packed, .c_row = whole ? c->to.channel : panel, .c_block = FC_BLOCK, .relu = c->relu && depth + len == padded_depths(c) };
@@ -181,16 +189,19 @@ static void task(void *data, int64_t number, int worker)
     const struct fc_corr *c = job->c;
     const int64_t strip = number / job->parts, first = strip % job->strips * job->s.pixels, part = number % job->parts * job->s.part;
     const int64_t end = fc_min(c->batch * image_pixels(c), first + job->s.pixels);
-    const int64_t depths = padded_depths(c), chunks = fc_ceil_div(depths, DEPTHS);
+    const int64_t depths = padded_depths(c), chunks = fc_ceil_div(depths, DEPTHS), keeps = job->parts > 1;
     char *memory = job->workspace + (size_t)worker * job->bytes;
-    struct panel p = { .group = strip / job->strips, .lane = part, .lanes = fc_min(job->s.part, c->lanes - part), .packed = memory,
-                       .results = memory + panel_bytes(c) };
+    int64_t *packed_strip = (int64_t *)memory;
+    struct panel p = { .group = strip / job->strips, .lane = part, .lanes = fc_min(job->s.part, c->lanes - part),
+                       .packed = memory + 64, .results = memory + 64 + input_bytes(c, &job->s), .is_packed = keeps && *packed_strip == strip };
+    *packed_strip = strip;
     for (p.pixel = first; p.pixel < end; p.pixel += p.count) {
         p.count = fc_min(c->k->lanes, end - p.pixel);
         for (int64_t i = 0, depth = 0; i < chunks; i++) {    /* they differ by at most one */
             const int64_t len = (depths + i) / chunks;
             run_depths(job, &p, depth, len);
             depth += len;
+            if (keeps) p.packed += (size_t)(len * c->k->lanes) * c->size;
         }
         if (!is_whole(c, &p)) store_results(c, &p);
     }
@@ -204,5 +215,6 @@ fc_status fc_pointwise_forward(const fc_conv_plan *plan, const fc_conv_data *dat
     if (data->threads > 1 && strips < wanted)    /* a few strips: share each among threads */
         job.s.part = fc_min(job.s.part, fc_round_up(fc_ceil_div(c->lanes * strips, wanted), fc_max(FC_BLOCK, c->k->lanes)));
     job.parts = fc_ceil_div(c->lanes, job.s.part);
+    for (int i = 0; i < data->threads; i++) *(int64_t *)(job.workspace + (size_t)i * job.bytes) = -1;
     return fc_parallel(task, &job, strips * job.parts, data->threads);
 }
