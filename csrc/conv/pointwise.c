@@ -14,7 +14,10 @@
 
 #include <string.h>
 
-enum { DEPTHS = 256 };    /* of a panel that stay in the level-1 cache for all rows of a panel of weights */
+enum {
+    DEPTHS = 256,    /* of a panel that stay in the level-1 cache for all rows of a panel of weights */
+    LINE = 64        /* bytes */
+};
 
 struct strips {
     int64_t pixels, part;    /* multiples of a panel */
@@ -84,7 +87,7 @@ struct panel {
     int64_t group, pixel, count;
     int64_t lane, lanes;
     char *packed, *results;    /* results: of panels that are not stored in place */
-    int is_packed;
+    int is_packed, is_first;   /* is_first: of the strip, so that the weights have not been read yet */
 };
 
 static const char *pixels_at(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t pixel)
@@ -141,7 +144,6 @@ static void store_results(const struct fc_corr *c, const struct panel *p)
  * of each depth of the next panel's pixels, or of as many channels of its results. */
 static void fetch_ahead(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t len, int64_t n, int64_t tiles, struct fc_tile *t)
 {
-    enum { LINE = 64 };
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t panel = c->k->lanes, next = p->pixel + panel, x = p->is_packed ? 0 : fc_ceil_div(panel * size * c->from.space[2], LINE);
     const int64_t y = depth ? 0 : fc_ceil_div(panel * size, LINE), fetches = fc_min(tiles, x + y * fc_ceil_div(p->lanes, len));
@@ -175,7 +177,12 @@ static void run_depths(const struct job *job, const struct panel *p, int64_t dep
             t.a = weights + row * size;
             t.c = whole ? result_at(c, p, lane + row, p->pixel) : p->results + (lane - p->lane + row) * panel * size;
             t.init = depth == 0 ? bias + row * size : NULL;
-            fetch_ahead(c, p, depth, len, n, all_tiles, &t);
+            if (p->is_first && lane + panel < end && i * LINE < t.a_step * size) {
+                t.ahead = weights + panel * job->steps(c) * size + i * LINE;
+                t.ahead_step = t.a_step * size;
+            } else {
+                fetch_ahead(c, p, depth, len, n, all_tiles, &t);
+            }
             (n++ == 0 && copying ? c->k->copy_tile : c->k->plane_tile[vectors - 1])[rows - 1](&t);
             t.b = p->packed;
             row += rows;
@@ -197,6 +204,7 @@ static void task(void *data, int64_t number, int worker)
     *packed_strip = strip;
     for (p.pixel = first; p.pixel < end; p.pixel += p.count) {
         p.count = fc_min(c->k->lanes, end - p.pixel);
+        p.is_first = p.pixel == first;
         for (int64_t i = 0, depth = 0; i < chunks; i++) {    /* they differ by at most one */
             const int64_t len = (depths + i) / chunks;
             run_depths(job, &p, depth, len);
