@@ -5,9 +5,10 @@
  * are output channels, read one by one from the weights as they are packed for direct convolution, and its results
  * are stored where they belong. Each output is the same sum in the same order as in direct.c, so the bits are the same.
  *
- * A task is a strip of pixels for some output channels. It becomes panels [depth][lanes of a panel]; the first tile of a panel copies
- * it on the way. If other output channels come later the panels stay in the level-2 cache, as the weights of the part do. Pixels are counted through all images, so that only the last panel
- * is not full; a single small plane would waste the end of a vector.
+ * A task is a strip of pixels for some output channels. It becomes panels [depth][lanes of a panel]; the first tile of a panel
+ * copies it on the way. If other output channels come later the panels stay in the level-2 cache, as the weights of the part do.
+ * Pixels are counted through all images, so that only the last panel is not full; a single small plane would waste the
+ * end of a vector.
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "conv/pointwise.h"
@@ -59,7 +60,8 @@ static size_t input_bytes(const struct fc_corr *c, const struct strips *s)
     return fc_align((size_t)fc_max(padded_depths(c) * s->pixels, DEPTHS * c->k->lanes) * c->size);
 }
 
-/* The number of the strip that is packed, its panels, and results of a panel: a row more, because vectors are read that reach beyond. */
+/* The number of the strip that is packed, its panels, and results of a panel; a row more, because vectors are read that reach
+ * beyond the last one. */
 static size_t bytes(const struct fc_corr *c)
 {
     const struct strips s = choose_strips(c);
@@ -105,7 +107,8 @@ static char *result_at(const struct fc_corr *c, const struct panel *p, int64_t l
 /* Whether the vectors of the panel can be read where they are. */
 static int is_adjacent(const struct fc_corr *c, const struct panel *p)
 {
-    return p->count == c->k->lanes && c->from.space[2] == 1 && p->pixel % image_pixels(c) % c->from_size[2] + p->count <= c->from_size[2];
+    const int64_t column = p->pixel % image_pixels(c) % c->from_size[2];
+    return p->count == c->k->lanes && c->from.space[2] == 1 && column + p->count <= c->from_size[2];
 }
 
 /* Whether its results can be stored where they belong, vector by vector. */
@@ -140,18 +143,21 @@ static void store_results(const struct fc_corr *c, const struct panel *p)
     }
 }
 
-/* What tile `n` of `tiles` fetches while it runs: rows of one panel are too far apart for the processor to see what follows. One line
- * of each depth of the next panel's pixels, or of as many channels of its results. */
-static void fetch_ahead(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t len, int64_t n, int64_t tiles, struct fc_tile *t)
+/* What tile `n` of `tiles` fetches while it runs: rows of one panel are too far apart for the processor to see what follows. One
+ * line of each depth of the next panel's pixels, or of as many channels of its results. */
+static void fetch_ahead(const struct fc_corr *c, const struct panel *p, int64_t depth, int64_t len, int64_t n, int64_t tiles,
+                        struct fc_tile *t)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t panel = c->k->lanes, next = p->pixel + panel, x = p->is_packed ? 0 : fc_ceil_div(panel * size * c->from.space[2], LINE);
+    const int64_t panel = c->k->lanes, next = p->pixel + panel;
+    const int64_t x = p->is_packed ? 0 : fc_ceil_div(panel * size * c->from.space[2], LINE);
     const int64_t y = depth ? 0 : fc_ceil_div(panel * size, LINE), fetches = fc_min(tiles, x + y * fc_ceil_div(p->lanes, len));
     const int64_t i = fc_ceil_div(n * fetches, tiles), j = i - x;
     t->ahead = NULL;
     t->ahead_step = 0;
     if (next + panel > c->batch * image_pixels(c) || i >= fetches || i * tiles / fetches != n) return;
-    t->ahead = j < 0 ? pixels_at(c, p, depth, next + (i + 1) * panel / x - 1) : result_at(c, p, p->lane + j / y * len, next + (j % y + 1) * panel / y - 1);
+    t->ahead = j < 0 ? pixels_at(c, p, depth, next + (i + 1) * panel / x - 1)
+                     : result_at(c, p, p->lane + j / y * len, next + (j % y + 1) * panel / y - 1);
     t->ahead_step = (j < 0 ? c->from.channel : c->to.channel) * size;
 }
 
@@ -160,13 +166,16 @@ static void run_depths(const struct job *job, const struct panel *p, int64_t dep
 {
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t panel = c->k->lanes, end = p->lane + p->lanes, all_tiles = fc_ceil_div(p->lanes, panel) * fc_ceil_div(panel, c->k->tile_rows);
+    const int64_t panel = c->k->lanes, end = p->lane + p->lanes;
+    const int64_t all_tiles = fc_ceil_div(p->lanes, panel) * fc_ceil_div(panel, c->k->tile_rows);
     int64_t n = 0;
-    const int copying = !p->is_packed && is_adjacent(c, p) && depth + len <= c->depths, whole = is_whole(c, p), vectors = p->count > c->k->vector ? FC_MAX_VECTORS : 1;
+    const int copying = !p->is_packed && is_adjacent(c, p) && depth + len <= c->depths, whole = is_whole(c, p);
+    const int vectors = p->count > c->k->vector ? FC_MAX_VECTORS : 1;
     if (!copying && !p->is_packed) pack(c, p, depth, len);
     static const ptrdiff_t start = 0;
     struct fc_tile t = { .a_row = 1, .offset = &start, .runs = 1, .len = len, .b_step = c->from.channel, .copy = p->packed,
-                         .b = copying ? pixels_at(c, p, depth, p->pixel) : p->packed, .c_row = whole ? c->to.channel : panel, .c_block = FC_BLOCK, .relu = c->relu && depth + len == padded_depths(c) };
+                         .b = copying ? pixels_at(c, p, depth, p->pixel) : p->packed, .c_row = whole ? c->to.channel : panel,
+                         .c_block = FC_BLOCK, .relu = c->relu && depth + len == padded_depths(c) };
     for (int64_t lane = p->lane; lane < end; lane += panel) {
         const int64_t lanes = fc_min(panel, end - lane), tiles = fc_ceil_div(lanes, c->k->tile_rows);
         t.a_step = fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;

@@ -217,7 +217,8 @@ static int writes_rows(const struct job *job, int64_t right)
     return !job->swapped && c->w_depth == 1 && right % c->k->vector == 0 && fc_sum_levels(fc_terms(c)) == 1;
 }
 
-static void add_block(const struct job *job, const struct target *r, const struct block *b, struct fc_tile t, const char *left, const char *right)
+static void add_block(const struct job *job, const struct target *r, const struct block *b, struct fc_tile t, const char *left,
+                      const char *right)
 {
     const struct fc_kernels *k = job->c->k;
     const ptrdiff_t size = (ptrdiff_t)job->c->size;

@@ -82,7 +82,8 @@ static void FC_NAME(pack_block)(const struct fc_row *r, const real *from, ptrdif
         FC_NAME(pack_adjacent)(from, r->pixel, channels, r->count, to);
     } else if (r->pixel == 1 || r->pixel == 2) {
         for (ptrdiff_t lane = 0; lane < FC_BLOCK; lane += VL)
-            (r->pixel == 1 ? FC_NAME(pack_transposed) : FC_NAME(pack_seconds))(from + lane * r->channel, r->channel, channels - lane, r->count, to + lane, r->ahead);
+            (r->pixel == 1 ? FC_NAME(pack_transposed)
+                           : FC_NAME(pack_seconds))(from + lane * r->channel, r->channel, channels - lane, r->count, to + lane, r->ahead);
     } else {
         for (ptrdiff_t p = 0; p < r->count; p++)
             for (ptrdiff_t c = 0; c < FC_BLOCK; c++)
