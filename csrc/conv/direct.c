@@ -317,11 +317,15 @@ static double cycles(const fc_conv_plan *plan)
     const fc_conv *p = &plan->problem;
     const struct fc_kernels *k = plan->kernels;
     struct fc_corr c;
+    const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
     double total = 0;
     for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
         if (!fc_phase(plan, NULL, i, &c)) continue;
+        if (gradient ? fc_pointwise_gradient_applies(&c) : fc_pointwise_extents(&c, 1)) {
+            total += gradient ? fc_pointwise_gradient_cycles(&c) : fc_pointwise_cycles(&c);
+            continue;
+        }
         const double pixels = (double)fc_volume(c.to_size), inputs = (double)fc_volume(c.from_size);
-        const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
         const double across = real_share(&c, 2), real = gradient || !has_zeros(&c) ? 1 : real_share(&c, 1) * (across < 0.8 ? across : 1);
         const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : 0.9;
         const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);

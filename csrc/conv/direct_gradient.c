@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include "conv/direct.h"
+#include "conv/pointwise.h"
 
 static size_t rows_bytes(const struct fc_strip *s) { return fc_align((size_t)s->rows * sizeof(ptrdiff_t)); }
 static int64_t panel_of(const struct fc_corr *c) { return fc_max(FC_BLOCK, c->k->lanes); }
@@ -189,6 +190,7 @@ fc_status fc_direct_backward_weights(const fc_conv_plan *plan, const fc_conv_dat
 {
     struct fc_corr c;
     fc_phase(plan, data, 0, &c);
+    if (fc_pointwise_gradient_applies(&c)) return fc_pointwise_gradient(plan, data, &c);
     struct job job = { .c = &c, .h = chunk_of(&c), .weight = data->weight, .workspace = data->workspace,
                                 .bytes = plan->workspace };
     job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
@@ -199,6 +201,7 @@ fc_status fc_direct_backward_weights(const fc_conv_plan *plan, const fc_conv_dat
 size_t fc_direct_gradient_workspace(const struct fc_corr *c)
 {
     if (!fc_strip_fits(c)) return 0;
+    if (fc_pointwise_gradient_applies(c)) return fc_pointwise_gradient_bytes(c);
     const struct fc_chunk h = chunk_of(c);
     const size_t bytes = fc_direct_chunk_bytes(c, &h);
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;

@@ -59,7 +59,7 @@ V_INLINE void FC_NAME(depth_rows)(const struct fc_depth_planes *d, const struct 
     const real *row[6];
     UNROLL for (int h = 0; h < (g - 1) * s + 3; h++) row[h] = FC_NAME(depth_row)(a, x, o * s - a->pad[0] + h);
     for (ptrdiff_t j = 0; j < a->columns; j += VL) {
-        struct FC_NAME(columns) c = { .start = j * s - a->pad[1] };
+        struct FC_NAME(columns) c = { .start = j * s - a->pad[1], .beside = VL };
         v_t acc[4];
         FC_NAME(depth_fetch)(x + o * s * a->x_row + j * s, a->x_row, g * s, s, 0);
         FC_NAME(depth_fetch)(y + o * a->y_row + j, a->y_row, g, 1, 1);
@@ -75,7 +75,7 @@ V_INLINE void FC_NAME(depth_forward)(const struct fc_depth_planes *d, const int 
     const struct fc_planes *a = &d->at;
     const int group = s == 1 ? 4 : 2;
     const ptrdiff_t last = (a->columns - 1) / VL * VL;
-    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(a, 0, 3, s), FC_NAME(columns_of)(a, last, 3, s) };
+    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(a, 0, 3, s, 0), FC_NAME(columns_of)(a, last, 3, s, 0) };
     for (ptrdiff_t plane = 0; plane < a->planes; plane++) {
         const real *x = (const real *)a->x + plane * a->x_plane;
         real *y = (real *)a->y + plane * a->y_plane;
@@ -101,9 +101,9 @@ static void FC_NAME(depth_planes)(const struct fc_depth_planes *d)
 V_INLINE struct FC_NAME(columns) FC_NAME(depth_columns)(const struct fc_planes *a, ptrdiff_t j, const int s)
 {
     const ptrdiff_t left = a->columns - j;
-    struct FC_NAME(columns) c = { .start = j * s - a->pad[1] };
+    struct FC_NAME(columns) c = { .start = j * s - a->pad[1], .beside = VL };
     UNROLL for (int i = 0; i < 4; i++) {
-        const ptrdiff_t at = c.start + FC_NAME(load_at)(i, s), room = a->width - at, wanted = s == 1 ? left : 2 * left - i % 2 * VL;
+        const ptrdiff_t at = c.start + FC_NAME(load_at)(i, VL, s), room = a->width - at, wanted = s == 1 ? left : 2 * left - i % 2 * VL;
         c.exists[i] = i < FC_NAME(load_count)(3, s) ? v_span(-at, room < wanted ? room : wanted) : v_none();
     }
     return c;
@@ -134,7 +134,7 @@ V_INLINE void FC_NAME(depth_gradient)(const struct fc_depth_planes *d, const int
             const real *row[3], *of_row = y + o * a->y_row;
             UNROLL for (int r = 0; r < 3; r++) row[r] = FC_NAME(depth_row)(a, x, o * s - a->pad[0] + r);
             for (ptrdiff_t j = 0; j < a->columns; j += VL) {
-                struct FC_NAME(columns) c = { .start = j * s - a->pad[1] };
+                struct FC_NAME(columns) c = { .start = j * s - a->pad[1], .beside = VL };
                 const v_t g = FC_NAME(load_first)(of_row + j, a->columns - j), parted = s == 1 ? g : v_part(g);
                 FC_NAME(depth_fetch)(x + o * s * a->x_row + j * s, a->x_row, s, s, 0);
                 FC_NAME(depth_fetch)(of_row + j, 0, 1, 1, 0);

@@ -27,11 +27,14 @@ struct fc_tile {
     void *c;
     ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
     const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */
-    int relu;                   /* plane_tile only: max(0, each sum) */
-    ptrdiff_t len, a_step;      /* plane_tile and grad_tile only: steps of a run, stride of a step in a */
-    ptrdiff_t b_block;          /* grad_tile only: stride of a block in b */
+    int relu;                   /* plane_tile and copy_tile only: max(0, each sum) */
+    ptrdiff_t len, a_step;      /* these two, grad_tile and outer_tile only: steps of a run, stride of a step in a */
+    ptrdiff_t b_step;           /* copy_tile only: stride of a step in b ... */
+    void *copy;                 /* ... and where b is copied to, [step][lanes of the widest tile] */
+    ptrdiff_t b_block;          /* grad_tile and outer_tile only: stride of a block in b */
     const void *ahead;          /* what will be read next: `ahead_step` bytes of it in each step */
     ptrdiff_t ahead_step;
+    ptrdiff_t ahead_run;        /* outer_tile only: bytes from what one run fetches to what the next one does */
 };
 
 typedef void (*fc_tile_kernel)(const struct fc_tile *);
@@ -293,7 +296,9 @@ struct fc_kernels {
     fc_tile_kernel tile[FC_MAX_VECTORS][FC_MAX_ROWS];         /* [vectors - 1][rows - 1]: runs of 16 steps */
     fc_tile_kernel tap_tile[FC_MAX_VECTORS][FC_MAX_ROWS];     /* the same: runs of 1 step */
     fc_tile_kernel plane_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* one run of len steps; init holds one value for each row */
+    fc_tile_kernel copy_tile[FC_MAX_ROWS];                    /* [rows - 1]: plane_tile, FC_MAX_VECTORS wide, of pixels that are not a panel yet */
     fc_tile_kernel grad_tile[FC_MAX_VECTORS];                 /* [vectors - 1]: grad_rows rows, runs of len steps */
+    fc_tile_kernel outer_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* [vectors - 1][rows - 1]: the same, a_row apart, steps adjacent */
 
     void (*pack_panels)(const struct fc_panels *);
     void (*pack_row)(const struct fc_row *);                  /* strided -> blocked, missing channels zeroed */

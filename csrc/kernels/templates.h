@@ -23,6 +23,8 @@
       FC_NAME(norm_##form##_gradient) }
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
 #define FC_PLANE(rows, v) FC_NAME(plane_tile_##rows##x##v),
+#define FC_COPY(rows, v) FC_NAME(copy_tile_##rows##x##v),
+#define FC_OUTER(rows, v) FC_NAME(outer_tile_##rows##x##v),
 #define FC_TAP(rows, v) FC_NAME(tap_tile_##rows##x##v),
 #define FC_PLANAR(rows, v) FC_NAME(planar_##rows),
 #define FC_PLANAR_GRAD(rows, v) FC_NAME(planar_grad_##rows),
@@ -41,8 +43,10 @@ static const struct fc_kernels FC_NAME(table) = {
     .grad_rows = FC_GRAD_ROWS,
     .tile = { { FC_EACH_ROWS(FC_ENTRY, 1) }, { FC_EACH_ROWS(FC_ENTRY, 2) } },
     .plane_tile = { { FC_EACH_ROWS(FC_PLANE, 1) }, { FC_EACH_ROWS(FC_PLANE, 2) } },
+    .copy_tile = { FC_EACH_ROWS(FC_COPY, 2) },
     .tap_tile = { { FC_EACH_ROWS(FC_TAP, 1) }, { FC_EACH_ROWS(FC_TAP, 2) } },
     .grad_tile = { FC_NAME(grad_tile_1), FC_NAME(grad_tile_2) },
+    .outer_tile = { { FC_EACH_ROWS(FC_OUTER, 1) }, { FC_EACH_ROWS(FC_OUTER, 2) } },
     .pack_panels = FC_NAME(pack_panels),
     .pack_row = FC_NAME(pack_row),
     .unpack_row = FC_NAME(unpack_row),
@@ -85,6 +89,8 @@ static const struct fc_kernels FC_NAME(table) = {
 #undef FC_PLANES
 #undef FC_SMALL_WINDOWS
 #undef FC_TAP
+#undef FC_OUTER
+#undef FC_COPY
 #undef FC_PLANAR
 #undef FC_PLANAR_GRAD
 #undef FC_PLANAR_OUTER
