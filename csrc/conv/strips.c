@@ -47,6 +47,7 @@ struct fc_strip fc_strip_choose(const struct fc_corr *c)
     /* columns first where a single row would never fit: every reach is then below the limit and nothing overflows */
     while (s.columns > tile && (double)s.columns * (double)c->stride[2] > FC_WORKSPACE_LIMIT / 64) s.columns = fc_half(s.columns, 1);
     while (s.rows > 1 && fc_strip_reach(c, 1, s.rows) > FC_WORKSPACE_LIMIT / 64) s.rows = fc_half(s.rows, 1);
+    while (c->step[2] > 1 && s.part > 4 * panel && fc_strip_output_bytes(c, &s) > goal / 2) s.part = fc_half(s.part, panel);
     while (s.rows > 1 && fc_strip_bytes(c, &s) > goal) s.rows = fc_half(s.rows, 1);
     while (s.chunk > 1 && fc_strip_bytes(c, &s) > goal) s.chunk = fc_half(s.chunk, 1);
     while (s.part > panel && fc_strip_bytes(c, &s) > goal) s.part = fc_half(s.part, panel);
