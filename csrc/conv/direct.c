@@ -6,7 +6,7 @@
  * not fit at once they come in chunks, and the tiles continue from the output of the chunk before: the order of the
  * additions, depth block by block, tap by tap, is the same for every blocking, and so are the bits.
  *
- * Backward-weights is in direct_gradient.c.
+ * Strips are in strips.c, backward-weights is in direct_gradient.c.
  *
  * Applies to every problem whose smallest strip fits into the limit of scratch memory.
  * SPDX-License-Identifier: BSD-3-Clause
@@ -214,7 +214,8 @@ static void run_tiles(const struct forward_job *job, const struct fc_corr *c, co
 {
     const struct fc_strip *s = &job->s;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t *step = job->c->step, taps = fc_volume(c->taps), pitch = fc_strip_reach(job->c, 2, s->columns), row = pitch * c->stride[1] * FC_BLOCK;
+    const int64_t *step = job->c->step, taps = fc_volume(c->taps);
+    const int64_t pitch = fc_strip_reach(job->c, 2, s->columns), row = pitch * c->stride[1] * FC_BLOCK;
     const int64_t count = fc_min(s->rows, c->to_size[1] - p->out[1]), columns = fc_min(s->columns, c->to_size[2] - p->out[2]);
     const int by_tap = is_by_tap(c, s);
     if (columns <= 0) return;
@@ -252,7 +253,7 @@ static void forward_task(void *data, int64_t task, int worker)
     in.image = p.image;
     in.prefetch = fc_prefetches(c);
     const int64_t all = fc_blocks(c->depths);
-    if (job->has_gaps) memset(output, 0, (size_t)(fc_round_up(p.lanes, fc_max(FC_BLOCK, c->k->lanes)) * p.rows * p.columns) * c->size);
+    if (job->has_gaps) memset(output, 0, fc_strip_output_bytes(c, &job->s));
     for (int64_t first = 0; first < all; first += job->s.chunk) {
         const int64_t blocks = fc_min(job->s.chunk, all - first);
         if (job->s.chunk < all || *packed_strip != task / job->parts) {
@@ -268,7 +269,8 @@ static void forward_task(void *data, int64_t task, int worker)
         }
     }
     struct fc_box out = { .image = p.image, .channel = p.group * c->lanes + p.lane, .channels = p.lanes, .slices = 1,
-                          .start = { p.start[0], p.start[1], p.start[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu, .prefetch = in.prefetch };
+                          .start = { p.start[0], p.start[1], p.start[2] }, .rows = p.rows, .columns = p.columns,
+                          .relu = c->relu, .prefetch = in.prefetch };
     fc_box_unpack(c->k, &c->to, &out, output);
 }
 
@@ -353,7 +355,8 @@ static fc_status run(const fc_conv_plan *plan, const fc_conv_data *data)
     struct phases f;
     if (plan->pass == FC_BACKWARD_WEIGHTS) return fc_direct_backward_weights(plan, data);
     if (!shares_strips(plan, data, &f)) return fc_each_phase(plan, data, steps, forward);
-    const struct forward_job job = { .c = &f.all, .phases = f.each, .count = f.count, .has_gaps = f.has_gaps, .size = plan->problem.in };
+    const struct forward_job job = { .c = &f.all, .phases = f.each, .count = f.count, .has_gaps = f.has_gaps,
+                                     .size = plan->problem.in };
     return run_strips(plan, data, job);
 }
 
