@@ -1,10 +1,14 @@
 /* threads.c - the only file that knows about threads.
  *
- * The calling thread works too and takes tasks from an atomic counter like every helper, so a helper that the system
- * does not run delays nothing but the task it holds. Helpers join a job under the mutex and only while it is open;
- * when the caller finds no task left it closes the job and waits only for those inside. A second Python thread that
- * calls while the pool is busy runs its job alone instead of waiting. Helpers look for the next job for some
+ * The calling thread works too. Every worker has a share of its own, tasks that follow each other, because neighbours
+ * have inputs in common that lie packed in its scratch memory; whoever has done its share goes on with the others', so a
+ * helper that the system does not run delays nothing but the task it holds. Helpers join a job under the mutex and only
+ * while it is open; when the caller finds no task left it closes the job and waits only for those inside. A second Python
+ * thread that calls while the pool is busy runs its job alone instead of waiting. Helpers look for the next job for some
  * microseconds and then sleep. Nothing is pinned.
+ *
+ * Where another process keeps a core busy, a helper may be set aside for some milliseconds with a task in its hands. A job
+ * that took longer than the caller would have needed alone is paid for by working alone ten times as long as was lost.
  *
  * After fork() the child has no helpers: the atfork handler forgets them and starts anew. Nothing is locked before the
  * fork, because the forking thread may hold the interpreter lock that a running job's interrupt hook waits for; that
@@ -21,14 +25,22 @@
 
 enum {
     SPINS = 4000,                    /* looks for a next job before sleeping: 20 to 50 us */
-    INTERRUPT_PERIOD_NS = 30000000   /* between two calls of the interrupt hook */
+    INTERRUPT_PERIOD_NS = 30000000,  /* between two calls of the interrupt hook */
+    MOST_SHARES = 32,                /* more workers have shares together */
+    LOSS = 10                        /* helpers may cost one part in ten: the least loss that counts, and how often it is paid */
+};
+
+struct share {
+    _Alignas(64) atomic_int_fast64_t next;
+    int64_t end;
 };
 
 struct job {
     fc_task run;
     void *data;
     int64_t tasks;
-    atomic_int_fast64_t next;
+    int shares;
+    struct share share[MOST_SHARES];
     atomic_int stop;
     int64_t asked;                   /* when the hook was last called, by the caller alone */
 };
@@ -43,6 +55,7 @@ static struct {
     int sleeping;
     int joined, wanted;              /* helpers that have joined the job; at most so many may */
     int inside;                      /* those that have not left it yet */
+    int64_t alone_until;             /* guarded by busy */
 } pool = {
     .busy = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER,
     .wake = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER,
@@ -61,10 +74,10 @@ enum { CLOCK = CLOCK_MONOTONIC_COARSE };
 enum { CLOCK = CLOCK_MONOTONIC };
 #endif
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
@@ -83,28 +96,56 @@ int fc_stopping(void)
     if (!job) return 0;
     int (*hook)(void) = (int (*)(void))atomic_load(&interrupt_hook);
     if (is_caller && hook) {
-        const int64_t now = now_ns();
+        const int64_t now = clock_ns(CLOCK);
         if (now - job->asked > INTERRUPT_PERIOD_NS) {
             if (hook()) atomic_store(&job->stop, 1);
-            job->asked = now_ns();
+            job->asked = clock_ns(CLOCK);
         }
     }
     return atomic_load_explicit(&job->stop, memory_order_relaxed);
 }
 
-static void work(struct job *job, int worker)
+static void cut_shares(struct job *job, int workers)
 {
+    job->shares = workers < MOST_SHARES ? workers : MOST_SHARES;
+    const int64_t each = job->tasks / job->shares, more = job->tasks % job->shares;
+    int64_t first = 0;
+    for (int i = 0; i < job->shares; i++) {
+        atomic_init(&job->share[i].next, first);
+        first += each + (i < more);
+        job->share[i].end = first;
+    }
+}
+
+/* The next task of the worker's own share, or else of another one; -1 if none is left. */
+static int64_t take_task(struct job *job, int worker)
+{
+    for (int i = 0; i < job->shares; i++) {
+        struct share *s = &job->share[(worker + i) % job->shares];
+        if (atomic_load_explicit(&s->next, memory_order_relaxed) >= s->end) continue;
+        const int64_t task = atomic_fetch_add(&s->next, 1);
+        if (task < s->end) return task;
+    }
+    return -1;
+}
+
+/* Returns how many tasks it did. */
+static int64_t work(struct job *job, int worker)
+{
+    int64_t done = 0;
     struct job *outer = current;
     const int outer_caller = is_caller;
     current = job;
     is_caller = worker == 0;
     while (!fc_stopping()) {
-        const int64_t task = atomic_fetch_add(&job->next, 1);
-        if (task >= job->tasks) break;
+        const int64_t task = take_task(job, worker);
+        if (task < 0) break;
         job->run(job->data, task, worker);
+        done++;
     }
     current = outer;
     is_caller = outer_caller;
+    return done;
 }
 
 /* Waits until the generation differs from `seen`: briefly by looking, then asleep. Returns with the mutex held. */
@@ -149,6 +190,7 @@ static void forget_helpers(void)
     atomic_store(&pool.generation, 0);
     pool.job = NULL;
     pool.helpers = pool.sleeping = pool.joined = pool.wanted = pool.inside = 0;
+    pool.alone_until = 0;
 }
 
 static void register_fork_handler(void) { pthread_atfork(NULL, NULL, forget_helpers); }
@@ -190,17 +232,33 @@ static void close_job(void)
     pthread_mutex_unlock(&pool.mutex);
 }
 
+/* With helpers; then whether they were worth it. `start` is now. */
+static void work_together(struct job *job, int workers, int64_t start)
+{
+    open_job(job, workers - 1);
+    const int64_t done = work(job, 0), worked = clock_ns(CLOCK_MONOTONIC) - start;
+    close_job();
+    const int64_t end = clock_ns(CLOCK_MONOTONIC);
+    if (!done) return;
+    const double took = (double)(end - start), alone = (double)worked * (double)job->tasks / (double)done;
+    if (took - alone > took / LOSS) pool.alone_until = end + (int64_t)(LOSS * (took - alone));
+}
+
 fc_status fc_parallel(fc_task run, void *data, int64_t tasks, int threads)
 {
-    struct job job = { .run = run, .data = data, .tasks = tasks, .asked = now_ns() };
-    const int64_t useful = tasks < threads ? tasks : threads;
-    if (useful <= 1 || pthread_mutex_trylock(&pool.busy)) {
-        work(&job, 0);
-    } else {
-        open_job(&job, (int)useful - 1);
-        work(&job, 0);
-        close_job();
-        pthread_mutex_unlock(&pool.busy);
-    }
+    struct job job;
+    job.run = run;
+    job.data = data;
+    job.tasks = tasks;
+    job.asked = clock_ns(CLOCK);
+    atomic_init(&job.stop, 0);
+    int workers = (int)(tasks < threads ? tasks : threads);
+    const int has_pool = workers > 1 && !pthread_mutex_trylock(&pool.busy);
+    const int64_t now = has_pool ? clock_ns(CLOCK_MONOTONIC) : 0;
+    if (!has_pool || now < pool.alone_until) workers = 1;    /* also without any task */
+    cut_shares(&job, workers);
+    if (workers > 1) work_together(&job, workers, now);
+    else work(&job, 0);
+    if (has_pool) pthread_mutex_unlock(&pool.busy);
     return atomic_load(&job.stop) ? FC_INTERRUPTED : FC_OK;
 }
