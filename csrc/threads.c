@@ -7,8 +7,9 @@
  * thread that calls while the pool is busy runs its job alone instead of waiting. Helpers look for the next job for some
  * microseconds and then sleep. Nothing is pinned.
  *
- * Where another process keeps a core busy, a helper may be set aside for some milliseconds with a task in its hands. A job
- * that took longer than the caller would have needed alone is paid for by working alone ten times as long as was lost.
+ * Where another process keeps a core busy, a helper may be set aside for some milliseconds with a task in its hands. The
+ * pool keeps account of the time that helpers have saved lately and lost. Once it is overdrawn, the caller works alone ten
+ * times as long as was lost, so that helpers never cost more than one part in eleven.
  *
  * After fork() the child has no helpers: the atfork handler forgets them and starts anew. Nothing is locked before the
  * fork, because the forking thread may hold the interpreter lock that a running job's interrupt hook waits for; that
@@ -27,7 +28,8 @@ enum {
     SPINS = 4000,                    /* looks for a next job before sleeping: 20 to 50 us */
     INTERRUPT_PERIOD_NS = 30000000,  /* between two calls of the interrupt hook */
     MOST_SHARES = 32,                /* more workers have shares together */
-    LOSS = 10                        /* helpers may cost one part in ten: the least loss that counts, and how often it is paid */
+    MOST_CREDIT_NS = 10000000,       /* some time slices: what was saved long ago does not count */
+    ALONE = 10                       /* how long to work alone, in times of what was lost */
 };
 
 struct share {
@@ -55,7 +57,7 @@ static struct {
     int sleeping;
     int joined, wanted;              /* helpers that have joined the job; at most so many may */
     int inside;                      /* those that have not left it yet */
-    int64_t alone_until;             /* guarded by busy */
+    int64_t credit, alone_until;     /* time that helpers have saved, and when to try them again; guarded by busy */
 } pool = {
     .busy = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER,
     .wake = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER,
@@ -190,7 +192,7 @@ static void forget_helpers(void)
     atomic_store(&pool.generation, 0);
     pool.job = NULL;
     pool.helpers = pool.sleeping = pool.joined = pool.wanted = pool.inside = 0;
-    pool.alone_until = 0;
+    pool.credit = pool.alone_until = 0;
 }
 
 static void register_fork_handler(void) { pthread_atfork(NULL, NULL, forget_helpers); }
@@ -232,7 +234,7 @@ static void close_job(void)
     pthread_mutex_unlock(&pool.mutex);
 }
 
-/* With helpers; then whether they were worth it. `start` is now. */
+/* With helpers, at the time `start`. The caller alone would have needed as long for every task as for its own. */
 static void work_together(struct job *job, int workers, int64_t start)
 {
     open_job(job, workers - 1);
@@ -240,8 +242,12 @@ static void work_together(struct job *job, int workers, int64_t start)
     close_job();
     const int64_t end = clock_ns(CLOCK_MONOTONIC);
     if (!done) return;
-    const double took = (double)(end - start), alone = (double)worked * (double)job->tasks / (double)done;
-    if (took - alone > took / LOSS) pool.alone_until = end + (int64_t)(LOSS * (took - alone));
+    const double alone = (double)worked * (double)job->tasks / (double)done, saved = alone - (double)(end - start);
+    pool.credit += saved < MOST_CREDIT_NS ? (int64_t)saved : MOST_CREDIT_NS;
+    if (pool.credit > MOST_CREDIT_NS) pool.credit = MOST_CREDIT_NS;
+    if (pool.credit >= 0) return;
+    pool.alone_until = end - ALONE * pool.credit;
+    pool.credit = 0;
 }
 
 fc_status fc_parallel(fc_task run, void *data, int64_t tasks, int threads)
