@@ -7,10 +7,6 @@
  * thread that calls while the pool is busy runs its job alone instead of waiting. Helpers look for the next job for some
  * microseconds and then sleep. Nothing is pinned.
  *
- * Where another process keeps a core busy, a helper may be set aside for some milliseconds with a task in its hands. The
- * pool keeps account of the time that helpers have saved lately and lost. Once it is overdrawn, the caller works alone ten
- * times as long as was lost, so that helpers never cost more than one part in eleven.
- *
  * After fork() the child has no helpers: the atfork handler forgets them and starts anew. Nothing is locked before the
  * fork, because the forking thread may hold the interpreter lock that a running job's interrupt hook waits for; that
  * is safe since the child rebuilds every field.
@@ -20,16 +16,16 @@
 #include "threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
 enum {
-    SPINS = 4000,                    /* looks for a next job before sleeping: 20 to 50 us */
+    SPINS = 4000,                    /* looks for a next job before sleeping: 20 to 50 us ... */
+    LOOKS = 64,                      /* ... so many of them before the core is offered to others */
     INTERRUPT_PERIOD_NS = 30000000,  /* between two calls of the interrupt hook */
-    MOST_SHARES = 32,                /* more workers have shares together */
-    MOST_CREDIT_NS = 10000000,       /* some time slices: what was saved long ago does not count */
-    ALONE = 10                       /* how long to work alone, in times of what was lost */
+    MOST_SHARES = 32                 /* more workers have shares together */
 };
 
 struct share {
@@ -41,7 +37,7 @@ struct job {
     fc_task run;
     void *data;
     int64_t tasks;
-    int shares;
+    int shares;                      /* of `share` that are in use */
     struct share share[MOST_SHARES];
     atomic_int stop;
     int64_t asked;                   /* when the hook was last called, by the caller alone */
@@ -57,7 +53,6 @@ static struct {
     int sleeping;
     int joined, wanted;              /* helpers that have joined the job; at most so many may */
     int inside;                      /* those that have not left it yet */
-    int64_t credit, alone_until;     /* time that helpers have saved, and when to try them again; guarded by busy */
 } pool = {
     .busy = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER,
     .wake = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER,
@@ -76,10 +71,10 @@ enum { CLOCK = CLOCK_MONOTONIC_COARSE };
 enum { CLOCK = CLOCK_MONOTONIC };
 #endif
 
-static int64_t clock_ns(clockid_t clock)
+static int64_t now_ns(void)
 {
     struct timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
@@ -98,10 +93,10 @@ int fc_stopping(void)
     if (!job) return 0;
     int (*hook)(void) = (int (*)(void))atomic_load(&interrupt_hook);
     if (is_caller && hook) {
-        const int64_t now = clock_ns(CLOCK);
+        const int64_t now = now_ns();
         if (now - job->asked > INTERRUPT_PERIOD_NS) {
             if (hook()) atomic_store(&job->stop, 1);
-            job->asked = clock_ns(CLOCK);
+            job->asked = now_ns();
         }
     }
     return atomic_load_explicit(&job->stop, memory_order_relaxed);
@@ -131,10 +126,8 @@ static int64_t take_task(struct job *job, int worker)
     return -1;
 }
 
-/* Returns how many tasks it did. */
-static int64_t work(struct job *job, int worker)
+static void work(struct job *job, int worker)
 {
-    int64_t done = 0;
     struct job *outer = current;
     const int outer_caller = is_caller;
     current = job;
@@ -143,17 +136,18 @@ static int64_t work(struct job *job, int worker)
         const int64_t task = take_task(job, worker);
         if (task < 0) break;
         job->run(job->data, task, worker);
-        done++;
     }
     current = outer;
     is_caller = outer_caller;
-    return done;
 }
 
 /* Waits until the generation differs from `seen`: briefly by looking, then asleep. Returns with the mutex held. */
 static void await_job(unsigned seen)
 {
-    for (int i = 0; i < SPINS && atomic_load_explicit(&pool.generation, memory_order_acquire) == seen; i++) relax();
+    for (int i = 0; i < SPINS && atomic_load_explicit(&pool.generation, memory_order_acquire) == seen; i++) {
+        if (i % LOOKS) relax();
+        else sched_yield();    /* to the caller, where another process leaves both only one core */
+    }
     pthread_mutex_lock(&pool.mutex);
     while (atomic_load(&pool.generation) == seen) {
         pool.sleeping++;
@@ -192,7 +186,6 @@ static void forget_helpers(void)
     atomic_store(&pool.generation, 0);
     pool.job = NULL;
     pool.helpers = pool.sleeping = pool.joined = pool.wanted = pool.inside = 0;
-    pool.credit = pool.alone_until = 0;
 }
 
 static void register_fork_handler(void) { pthread_atfork(NULL, NULL, forget_helpers); }
@@ -234,37 +227,22 @@ static void close_job(void)
     pthread_mutex_unlock(&pool.mutex);
 }
 
-/* With helpers, at the time `start`. The caller alone would have needed as long for every task as for its own. */
-static void work_together(struct job *job, int workers, int64_t start)
-{
-    open_job(job, workers - 1);
-    const int64_t done = work(job, 0), worked = clock_ns(CLOCK_MONOTONIC) - start;
-    close_job();
-    const int64_t end = clock_ns(CLOCK_MONOTONIC);
-    if (!done) return;
-    const double alone = (double)worked * (double)job->tasks / (double)done, saved = alone - (double)(end - start);
-    pool.credit += saved < MOST_CREDIT_NS ? (int64_t)saved : MOST_CREDIT_NS;
-    if (pool.credit > MOST_CREDIT_NS) pool.credit = MOST_CREDIT_NS;
-    if (pool.credit >= 0) return;
-    pool.alone_until = end - ALONE * pool.credit;
-    pool.credit = 0;
-}
-
 fc_status fc_parallel(fc_task run, void *data, int64_t tasks, int threads)
 {
     struct job job;
     job.run = run;
     job.data = data;
     job.tasks = tasks;
-    job.asked = clock_ns(CLOCK);
+    job.asked = now_ns();
     atomic_init(&job.stop, 0);
-    int workers = (int)(tasks < threads ? tasks : threads);
-    const int has_pool = workers > 1 && !pthread_mutex_trylock(&pool.busy);
-    const int64_t now = has_pool ? clock_ns(CLOCK_MONOTONIC) : 0;
-    if (!has_pool || now < pool.alone_until) workers = 1;    /* also without any task */
-    cut_shares(&job, workers);
-    if (workers > 1) work_together(&job, workers, now);
-    else work(&job, 0);
-    if (has_pool) pthread_mutex_unlock(&pool.busy);
+    const int workers = (int)(tasks < threads ? tasks : threads);
+    const int together = workers > 1 && !pthread_mutex_trylock(&pool.busy);
+    cut_shares(&job, together ? workers : 1);
+    if (together) open_job(&job, workers - 1);
+    work(&job, 0);
+    if (together) {
+        close_job();
+        pthread_mutex_unlock(&pool.busy);
+    }
     return atomic_load(&job.stop) ? FC_INTERRUPTED : FC_OK;
 }
