@@ -144,7 +144,7 @@ def _loader(name: str, data: Any, batch_size: int | None, **options: Any) -> Dat
         given = {"batch_size": batch_size, **options}
         for option, value in given.items():
             if value is not None and (name != "validation" or option != "batch_size"):
-                raise ValueError(f"{option} is that of the DataLoader given for {name}: leave {option}={shown(value)} out")
+                raise ValueError(f"{option} is the DataLoader's, given for {name}, got {shown(value)}: leave it out")
         loader = data
     else:
         size = EVALUATION_BATCH if batch_size is None else batch_size
@@ -182,7 +182,7 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> Optimizer:
     return optimizer
 
 
-def _ordered(callbacks: Iterable[Callback]) -> list[Callback]:
+def _ordered(callbacks: Iterable[Any]) -> list[Callback]:
     """Checkpoints last, because they hold what the others have made of the epoch."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of callbacks, got {shown(callbacks)}")

@@ -153,8 +153,8 @@ class Checkpoint(Callback):
     batches: within an epoch, write also after so many batches.
     keep_best: write a second file, NAME.best.npz, whenever `monitor` is the best so far.
 
-    Ctrl-C writes one too, of the last complete step, before KeyboardInterrupt goes on. Other callbacks of an epoch's end
-    come first, whatever the order they are given in.
+    Ctrl-C writes one too, of the last complete step, before KeyboardInterrupt goes on. At the end of an epoch other
+    callbacks come first, whatever the order they are given in.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, logs: dict[str, float]) -> None:
         if not self.path.parent.is_dir():
-            raise ValueError(f"path must lie in a directory that exists, got {self.path}: make {self.path.parent} first")
+            raise ValueError(f"path must lie in a directory that exists, got {self.path}: make the directory first")
         if self.path.is_dir():
             raise ValueError(f"path must be the name of a file, got the directory {self.path}")
         if self.keep_best:
@@ -215,7 +215,7 @@ class LearningRateSchedule(Callback):
     """
 
     def __init__(self, scheduler: LRScheduler, per: str = "epoch", monitor: str = "val_loss") -> None:
-        from fastconv.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau    # most programs do without
+        from fastconv.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau  # most programs do without
 
         if not isinstance(scheduler, LRScheduler):
             raise TypeError(f"scheduler must be one of fastconv.optim.lr_scheduler, got {shown(scheduler)}")

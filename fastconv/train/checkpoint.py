@@ -74,7 +74,7 @@ def _digest(arrays: Mapping[str, Array]) -> Array:
     found = hashlib.sha256()
     for name, array in arrays.items():
         found.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return np.frombuffer(found.digest(), np.uint8)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastconv.ops._check import shown
 
@@ -44,9 +44,9 @@ class History(Mapping[str, "list[float]"]):
         """
         if not self.rows:
             raise ValueError("there is no epoch to plot yet")
-        from fastconv import viz    # imports what training needs not
+        from fastconv import viz  # imports what training needs not
 
-        figure: Any = viz.curves(self, title)
+        figure: Figure = viz.curves(self, title)
         if path is not None:
             viz.save(figure, path)
         return figure

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The training loop, its state, and the pass over data without learning.
 
-A batch with its callbacks, and the end of an epoch with its callbacks, are each one step: Ctrl-C waits for the end of it.
-So whenever KeyboardInterrupt comes, and before and after each step, `Training.state_dict` is a point to go on from.
+A batch with its callbacks, and the end of an epoch with its callbacks, are each one step: Ctrl-C waits for its end. So
+whenever KeyboardInterrupt comes, and before and after each step, `Training.state_dict` is a point to go on from.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import fastconv
 from fastconv import nn
 from fastconv.data.loader import DataLoader
-from fastconv.optim import Optimizer
 from fastconv.ops._check import shown
+from fastconv.optim import Optimizer
 from fastconv.random import get_rng_state, set_rng_state
 from fastconv.train.history import History
 from fastconv.train.interrupt import Unbroken

@@ -41,7 +41,8 @@ def top_k_accuracy(k: int) -> Metric:
     def metric(outputs: Array, targets: Array) -> Array:
         own = np.take_along_axis(outputs, targets[:, None], axis=1)
         larger: Array = ~(outputs <= own)    # so that a NaN is never among the best
-        return larger.sum(axis=1) < k
+        found: Array = larger.sum(axis=1) < k
+        return found
 
     metric.__name__ = f"top{k}_accuracy"
     return metric
@@ -55,7 +56,7 @@ def chosen(metrics: Iterable[str | Metric] | None, loss: object) -> dict[str, Me
     if metrics is None:
         return {"accuracy": accuracy} if type(loss).__name__ in OF_CLASSES else {}
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics must be a list of names and functions, got {shown(metrics)}: write [{shown(metrics)}]")
+        raise TypeError(f"metrics must be a list of names and functions, got {shown(metrics)}: write it in brackets")
     found = dict(_named(f"metrics[{i}]", metric) for i, metric in enumerate(metrics))
     if "loss" in found:
         raise ValueError("metrics has one called 'loss', which is always counted: give the function another __name__")
