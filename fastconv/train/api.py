@@ -149,7 +149,7 @@ def _loader(name: str, data: Any, batch_size: int | None, **options: Any) -> Dat
     else:
         size = EVALUATION_BATCH if batch_size is None else batch_size
         try:
-            loader = DataLoader(data, size, **options)
+            loader = DataLoader(data, size, **{"seed": 0, **options})    # a seed, so that none is drawn for nothing
         except (TypeError, ValueError) as error:
             if not str(error).startswith("data "):
                 raise

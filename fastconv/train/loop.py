@@ -91,6 +91,7 @@ class Training:
         self.batch = 0
         self._means = Means()
         self._seconds = 0.0
+        self._rate = optimizer.param_groups[0]["lr"]
         self._position = _whole_epoch(train)
 
     @property
@@ -167,11 +168,12 @@ class Training:
             raise Diverged(f"the loss became {value} in epoch {self.epoch + 1}; try a lower learning rate")
         loss.backward()
         self.optimizer.step()
+        self._rate = self.optimizer.param_groups[0]["lr"]    # before a schedule sets the next one
         self._means.add(len(inputs), values)
 
     def _end_epoch(self, tested: Mapping[str, float]) -> None:
         row = self._means.means() | {f"val_{name}": value for name, value in tested.items()}
-        row |= {"lr": self.optimizer.param_groups[0]["lr"], "images_per_second": self.images_per_second}
+        row |= {"lr": self._rate, "images_per_second": self.images_per_second}
         number = self.epoch
         self.history.rows.append(row)
         self.batch, self._means, self._seconds, self._position = 0, Means(), 0.0, self.train.state_dict()
@@ -189,6 +191,7 @@ class Training:
             "history": [dict(row) for row in self.history.rows],
             "means": self._means.state_dict(),
             "seconds": self._seconds,
+            "rate": self._rate,
             "stop": self.stop,
             "callbacks": [[type(c).__name__, state] for c in self.callbacks if (state := c.state_dict())],
         }
@@ -212,7 +215,7 @@ class Training:
         set_rng_state(state["random"])
         self.history.rows[:] = [dict(row) for row in state["history"]]
         self._means.load_state_dict(state["means"])
-        self._seconds, self.stop = float(state["seconds"]), bool(state["stop"])
+        self._seconds, self._rate, self.stop = float(state["seconds"]), float(state["rate"]), bool(state["stop"])
         self._position, self.batch = dict(state["loader"]), state["loader"]["batch"]
         self.optimizer.stepped = self.optimizer.stepped or bool(self.epoch or self.batch)
         with_state = [callback for callback in self.callbacks if callback.state_dict()]

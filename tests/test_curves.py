@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Training on real data: as well as the literature says, and step by step as PyTorch.
+
+The data are looked for in $FASTCONV_TEST_DATA, by default ../shared beside the repository. MNIST takes minutes, and is
+learnt only where FASTCONV_LONG=1 says so.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import data, models, optim
+from fastconv.bench.nets import torch_twin
+from fastconv.callbacks import Callback, LearningRateSchedule
+from fastconv.data import DataLoader
+from fastconv.data.transforms import RandomCrop
+
+ROOT = Path(os.environ.get("FASTCONV_TEST_DATA") or Path(__file__).parents[2] / "shared") / "realdata"
+needs_data = pytest.mark.skipif(
+    not ROOT.is_dir(), reason=f"no real data in {ROOT}; set FASTCONV_TEST_DATA"
+)
+LONG = os.environ.get("FASTCONV_LONG") == "1"
+
+
+@needs_data
+@pytest.mark.skipif(not LONG, reason="takes minutes; FASTCONV_LONG=1 runs it")
+@pytest.mark.parametrize(("epochs", "wanted"), [(3, 0.985), (10, 0.99)])
+def test_mnist_cnn_reaches_the_published_accuracy(epochs, wanted):
+    mnist = data.load("mnist", ROOT / "mnist")
+    fastconv.manual_seed(0)
+    model = models.build("mnist-cnn")
+    loader = DataLoader(mnist.train, 64, shuffle=True, seed=0, transform=RandomCrop(28, padding=1))
+    optimizer = optim.Adam(model.parameters(), lr=3e-3)
+    decay = optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * len(loader))
+    schedule = LearningRateSchedule(decay, per="batch")
+    history = fastconv.fit(model, loader, mnist.test, epochs=epochs, optimizer=optimizer, callbacks=[schedule])
+    assert history["val_accuracy"][-1] >= wanted
+
+
+class Losses(Callback):
+    """The loss of each batch."""
+
+    def __init__(self):
+        self.sums, self.values = [0.0], []
+
+    def on_batch_end(self, batch, logs):
+        seen = self.training.train.batch_size
+        self.sums.append(logs["loss"] * (batch + 1) * seen)
+        self.values.append((self.sums[-1] - self.sums[-2]) / seen)
+
+
+@needs_data
+def test_resnet20_learns_as_in_pytorch():
+    """One epoch over 2,000 images of CIFAR-10: the losses of all batches within 1 %, in float32."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+    with np.load(ROOT / "cifar10_sample.npz") as sample:
+        images, labels = sample["X"].transpose(0, 3, 1, 2) / np.float32(255), sample["y"].astype(np.int64)
+    mean, deviation = (np.float32(v).reshape(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    loader = DataLoader(((images - mean) / deviation, labels), 50, shuffle=True, seed=0)
+    fastconv.manual_seed(0)
+    model = models.build("cifar_resnet20")
+    theirs = torch_curve(torch, torch_twin(model, torch), loader)
+    loader.load_state_dict(loader.state_dict() | {"epoch": 0, "batch": 0})
+    mine = Losses()
+    sgd = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    fastconv.fit(model, loader, optimizer=sgd, callbacks=[mine], verbose=0)
+    print("\nlosses:", np.round(mine.values, 4), "\nPyTorch's:", np.round(theirs, 4))
+    assert len(theirs) == 40
+    np.testing.assert_allclose(mine.values, theirs, rtol=0.01)
+
+
+def torch_curve(torch, model, loader):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    losses = []
+    for images, labels in loader:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model.train()(torch.from_numpy(images)), torch.from_numpy(labels))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
