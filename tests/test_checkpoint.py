@@ -245,7 +245,8 @@ def test_every_so_many_epochs_and_at_the_end(tmp_path, every):
 def test_a_tree_of_everything_comes_back(tmp_path):
     tree = {
         "a": {"b.c": np.arange(3)}, "a.b": {"c": np.ones((2, 0), np.float32)},
-        "f": np.asfortranarray(RNG.random((3, 2))), "n": None, "t": (1, [2.5, True]), 3: {"x": float("inf")}, "scalar": np.float32(0.1), "zero": np.array(7),
+        "f": np.asfortranarray(RNG.random((3, 2))), "n": None, "t": (1, [2.5, True]), 3: {"x": float("inf")},
+        "scalar": np.float32(0.1), "zero": np.array(7),
         "big": 2**127 + 1, "word": "ä\n",
     }  # fmt: skip
     save_checkpoint(tmp_path / "a.npz", tree)

@@ -27,17 +27,18 @@ LONG = os.environ.get("FASTCONV_LONG") == "1"
 
 @needs_data
 @pytest.mark.skipif(not LONG, reason="takes minutes; FASTCONV_LONG=1 runs it")
-@pytest.mark.parametrize(("epochs", "wanted"), [(3, 0.985), (10, 0.99)])
-def test_mnist_cnn_reaches_the_published_accuracy(epochs, wanted):
+def test_mnist_cnn_reaches_the_published_accuracy():
+    """98.5 % after three epochs, 99 % after ten."""
     mnist = data.load("mnist", ROOT / "mnist")
     fastconv.manual_seed(0)
     model = models.build("mnist-cnn")
     loader = DataLoader(mnist.train, 64, shuffle=True, seed=0, transform=RandomCrop(28, padding=1))
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
-    decay = optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * len(loader))
+    decay = optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=10 * len(loader))
     schedule = LearningRateSchedule(decay, per="batch")
-    history = fastconv.fit(model, loader, mnist.test, epochs=epochs, optimizer=optimizer, callbacks=[schedule])
-    assert history["val_accuracy"][-1] >= wanted
+    history = fastconv.fit(model, loader, mnist.test, epochs=10, optimizer=optimizer, callbacks=[schedule])
+    assert history["val_accuracy"][2] >= 0.985
+    assert history["val_accuracy"][9] >= 0.99
 
 
 class Losses(Callback):
@@ -53,27 +54,33 @@ class Losses(Callback):
 
 
 @needs_data
-def test_resnet20_learns_as_in_pytorch():
-    """One epoch over 2,000 images of CIFAR-10: the losses of all batches within 1 %, in float32."""
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 0.01), (np.float64, 1e-6)])
+def test_resnet20_learns_as_in_pytorch(dtype, tolerance):
+    """One epoch over 2,000 images of CIFAR-10: the losses of all batches within 1 %, in float32.
+
+    Training is chaotic: what differs in the last bit differs ten times as much a step later. With a rate ten times as
+    high PyTorch's own losses in float32 and in float64 come to differ by 5 %, so no two programs can agree there.
+    """
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
     with np.load(ROOT / "cifar10_sample.npz") as sample:
         images, labels = sample["X"].transpose(0, 3, 1, 2) / np.float32(255), sample["y"].astype(np.int64)
     mean, deviation = (np.float32(v).reshape(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    loader = DataLoader(((images - mean) / deviation, labels), 50, shuffle=True, seed=0)
+    loader = DataLoader((((images - mean) / deviation).astype(dtype), labels), 50, shuffle=True, seed=0)
     fastconv.manual_seed(0)
     model = models.build("cifar_resnet20")
-    theirs = torch_curve(torch, torch_twin(model, torch), loader)
+    model = model.double() if dtype == np.float64 else model
+    twin = torch_twin(model, torch).to(torch.from_numpy(np.zeros(0, dtype)).dtype)
+    theirs = torch_curve(torch, twin, loader)
     loader.load_state_dict(loader.state_dict() | {"epoch": 0, "batch": 0})
     mine = Losses()
-    sgd = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    sgd = optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=1e-4)
     fastconv.fit(model, loader, optimizer=sgd, callbacks=[mine], verbose=0)
-    print("\nlosses:", np.round(mine.values, 4), "\nPyTorch's:", np.round(theirs, 4))
     assert len(theirs) == 40
-    np.testing.assert_allclose(mine.values, theirs, rtol=0.01)
+    np.testing.assert_allclose(mine.values, theirs, rtol=tolerance)
 
 
 def torch_curve(torch, model, loader):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=1e-4)
     losses = []
     for images, labels in loader:
         optimizer.zero_grad()
