@@ -181,16 +181,14 @@ def _row(name: str, layer: nn.Module, use: int, call: Call | None, counted: set[
 
 def _macs(call: Call) -> int:
     """Of layers whose outputs are sums of products with weights; windows that reach into the padding count whole."""
-    kind, weight = type(call.layer).__name__, getattr(call.layer, "weight", None)
-    if weight is None:
+    layer: Any = call.layer
+    if isinstance(layer, nn.Linear):
+        return call.output.size * int(layer.in_features)
+    if not hasattr(layer, "in_channels") or not hasattr(layer, "kernel_size"):
         return 0
-    if kind.startswith("LocallyConnected"):    # every weight is used once for each sample
-        return len(call.output) * int(weight.numel())
-    if kind.startswith("ConvTranspose"):    # every input meets the weights of its channel
-        return call.input.size * int(math.prod(weight.shape[1:]))
-    if isinstance(call.layer, nn.Linear) or "Conv" in kind:    # weight (out, in / groups, ...): an output meets one row
-        return call.output.size * int(math.prod(weight.shape[1:]))
-    return 0
+    transposed = type(layer).__name__.startswith("ConvTranspose")    # there every input meets the weights of its channel
+    channels = (layer.out_channels if transposed else layer.in_channels) // getattr(layer, "groups", 1)
+    return (call.input if transposed else call.output).size * int(channels * math.prod(layer.kernel_size))
 
 
 def _algorithm(call: Call) -> str:

@@ -414,7 +414,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_nothing_is_changed(tmp_
     model, optimizer, loader, state = (
         run.model.state_dict(), run.optimizer.state_dict(), run.loader.state_dict(), fastconv.random.get_rng_state()
     )  # fmt: skip
-    with pytest.raises(WeightsError, match="other.npz cannot be gone on from here: ") as caught:
+    with pytest.raises(WeightsError, match="other.npz does not fit this training: ") as caught:
         run.fit(resume=other)
     assert message in str(caught.value)
     assert plain(run.model.state_dict()) == plain(model)

@@ -213,4 +213,4 @@ def _resume(training: Training, path: Path) -> None:
     try:
         training.load_state_dict(state)
     except ValueError as error:
-        raise WeightsError(f"{path} cannot be gone on from here: {error}") from error
+        raise WeightsError(f"{path} does not fit this training: {error}") from error
