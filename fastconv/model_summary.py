@@ -186,7 +186,7 @@ def _macs(call: Call) -> int:
         return call.output.size * int(layer.in_features)
     if not hasattr(layer, "in_channels") or not hasattr(layer, "kernel_size"):
         return 0
-    transposed = type(layer).__name__.startswith("ConvTranspose")    # there every input meets the weights of its channel
+    transposed = type(layer).__name__.startswith("ConvTranspose")    # every input meets weights
     channels = (layer.out_channels if transposed else layer.in_channels) // getattr(layer, "groups", 1)
     return (call.input if transposed else call.output).size * int(channels * math.prod(layer.kernel_size))
 
