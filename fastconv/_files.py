@@ -81,6 +81,8 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:
                 if len({member.filename for member in members}) < len(members):
                     raise ValueError("two arrays have the same name")
                 return {_array_name(member): _read_array(archive, member) for member in members}
+        except MemoryError:
+            raise
         except Exception as error:    # zipfile and numpy raise a dozen kinds on damaged files
             raise WeightsError(f"{path} is damaged, or not an uncompressed .npz file: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import nn
+from fastconv._table import aligned, rule
 from fastconv._trace import Call, trace
 from fastconv.data.dataset import Array
 from fastconv.errors import ShapeError
@@ -205,7 +206,6 @@ def _algorithm(call: Call) -> str:
 
 HEADS = ("layer", "kind", "output", "params", "MACs", "output KiB", "params KiB", "algorithm")
 LEFT_ALIGNED = {0, 1, 2, 7}
-GAP = "  "
 
 
 def _text(found: Summary) -> str:
@@ -214,8 +214,7 @@ def _text(found: Summary) -> str:
                 found.parameter_bytes, "")
     cells = [HEADS, *map(_cells, found.rows), _cells(total)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEADS))]
-    head, *rows, last = (_aligned(row, widths) for row in cells)
-    rule = "─" * (sum(widths) + len(GAP) * (len(widths) - 1))
+    head, *rows, last = (aligned(row, widths, LEFT_ALIGNED) for row in cells)
     shapes = ", ".join(_shape(shape) for shape in found.input_shapes)
     frozen = found.parameters - found.trainable
     foot = (
@@ -224,7 +223,7 @@ def _text(found: Summary) -> str:
         f"memory: input {_kib(found.input_bytes)} KiB, outputs of layers {_kib(found.activation_bytes)} KiB, "
         f"parameters {_kib(found.parameter_bytes)} KiB"
     )
-    return "\n".join([f"{found.model}, input {shapes}", "", head, rule, *rows, rule, last, "", foot])
+    return "\n".join([f"{found.model}, input {shapes}", "", head, rule(widths), *rows, rule(widths), last, "", foot])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -239,14 +238,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         _kib(row.parameter_bytes) if row.parameter_bytes else "-",
         row.algorithm,
     )
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (
-        cell.ljust(width) if column in LEFT_ALIGNED else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return GAP.join(cells).rstrip()
 
 
 def _shape(shape: Shape) -> str:

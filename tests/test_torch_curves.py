@@ -19,6 +19,7 @@ from fastconv.data import DataLoader
 ROOT = Path(os.environ.get("FASTCONV_TEST_DATA") or Path(__file__).parents[2] / "shared") / "realdata"
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
 
+
 class Losses(Callback):
     """The loss of each batch."""
 
@@ -36,8 +37,8 @@ class Losses(Callback):
 def test_resnet20_learns_as_in_pytorch(dtype, tolerance):
     """One epoch over 2,000 images of CIFAR-10: the losses of all batches within 1 %, in float32.
 
-    Training is chaotic: what differs in the last bit differs ten times as much a step later. With a rate ten times as
-    high PyTorch's own losses in float32 and in float64 come to differ by 5 %, so no two programs can agree there.
+    Training is chaotic: a difference in the last bit grows tenfold every step or two. With a rate ten times as high
+    PyTorch's own losses in float32 and in float64 come to differ by 5 %, so no two programs can agree there.
     """
     with np.load(ROOT / "cifar10_sample.npz") as sample:
         images, labels = sample["X"].transpose(0, 3, 1, 2) / np.float32(255), sample["y"].astype(np.int64)

@@ -109,17 +109,18 @@ class Training:
         return self._means.count / max(self._seconds, 1e-9)
 
     def run(self) -> None:
-        """Train to the end. Callbacks are told of everything and closed, whatever happens."""
+        """Train to the end, from wherever this training stands."""
         try:
             while self.epoch < self.epochs and not self.stop:
                 self._run_epoch()
-            self._tell("on_train_end", dict(self.history.rows[-1]) if self.history.rows else {})
         except KeyboardInterrupt:
             if self.whole:
                 self._tell("on_interrupt")
             raise
+        self._tell("on_train_end", dict(self.history.rows[-1]) if self.history.rows else {})
 
     def begin(self) -> None:
+        """Tell the callbacks to begin; a checkpoint is loaded after this."""
         for callback in self.callbacks:
             callback.training = self
         self._tell("on_train_begin", {})
