@@ -45,6 +45,15 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         raise
 
 
+def remove_leftovers(path: str | Path) -> None:
+    """Delete the temporary files that killed processes have left beside `path`; nobody else may be writing it."""
+    path = Path(path)
+    for entry in path.parent.iterdir():
+        name = entry.name.removeprefix(f".{path.name}.").removesuffix(".part")
+        if entry.name == f".{path.name}.{name}.part" and len(name) == 8:
+            entry.unlink(missing_ok=True)
+
+
 def save_npz(path: str | Path, arrays: Mapping[str, ArrayLike]) -> None:
     """Write named arrays, such as a state dict, as an uncompressed .npz; equal arrays give equal bytes.
 

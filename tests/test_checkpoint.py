@@ -191,6 +191,10 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path):
             time.sleep(delay)
             process.kill()
         assert set(load_checkpoint(path)) >= {"model", "optimizer", "loader"}
+    (tmp_path / ".run.npz.0123abcd.part").touch()    # what the killed may leave
+    (tmp_path / ".run.npz.mine.part").touch()
+    Run(path).fit(epochs=1, resume=True)
+    assert {p.name for p in tmp_path.iterdir()} - {"run.best.npz"} == {"run.npz", ".run.npz.mine.part"}
 
 
 def test_a_second_ctrl_c_leaves_the_earlier_file(tmp_path):

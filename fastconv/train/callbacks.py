@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastconv import nn
+from fastconv._files import remove_leftovers
 from fastconv.nn._common import number
 from fastconv.ops._check import flag, integer, shown, word
 from fastconv.train.checkpoint import save_checkpoint
@@ -181,6 +182,8 @@ class Checkpoint(Callback):
             raise ValueError(f"path must be the name of a file, got the directory {self.path}")
         if self.keep_best:
             self._monitor.begin(self.training)
+        for path in (self.path, self.best_path):
+            remove_leftovers(path)
 
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         if self.batches and (batch + 1) % self.batches == 0:
