@@ -5,6 +5,7 @@ fastconv.ops        pure functions on arrays, each with its gradient next to it
 fastconv.nn         layers, losses and initialisers with PyTorch's names
 fastconv.filters    image filters: Sobel, Gaussian, sharpen and others
 fastconv.optim      SGD, Adam, AdamW, RMSprop, Adagrad; learning-rate schedules
+fastconv.callbacks  early stopping, checkpoints, learning-rate schedules for fastconv.fit
 fastconv.reference  the slow, obvious twin of every operation
 
 >>> import numpy as np
@@ -14,8 +15,9 @@ fastconv.reference  the slow, obvious twin of every operation
 (1, 8, 32, 32)
 """
 
+import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastconv import _config, filters, nn, ops, optim
 from fastconv._config import cpu_info, get_num_threads, set_isa, set_num_threads, show_config
@@ -26,7 +28,10 @@ from fastconv.ops import algorithm
 from fastconv.random import manual_seed
 
 if TYPE_CHECKING:
+    from fastconv import callbacks
     from fastconv.explanation import Explanation
+    from fastconv.model_summary import summary
+    from fastconv.train import evaluate, fit, predict
 
 __version__ = "0.1.0"
 
@@ -56,6 +61,19 @@ def explain(layer_or_model: nn.Module, input_shape: Sequence[int]) -> "Explanati
     return implementation(layer_or_model, input_shape)
 
 
+#: Functions that a program that only computes needs not, and their homes.
+_HOMES = {"evaluate": "train", "fit": "train", "predict": "train", "summary": "model_summary"}
+
+
+def __getattr__(name: str) -> Any:
+    """What trains and describes models is imported when first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"fastconv.{_HOMES[name]}"), name)
+    if name == "callbacks":
+        return importlib.import_module("fastconv.callbacks")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "DataError",
     "ShapeError",
@@ -64,17 +82,22 @@ __all__ = [
     "algorithm",
     "cache_clear",
     "cache_info",
+    "callbacks",
     "cpu_info",
+    "evaluate",
     "explain",
     "filters",
+    "fit",
     "get_num_threads",
     "manual_seed",
     "nn",
     "no_grad",
     "ops",
     "optim",
+    "predict",
     "set_isa",
     "set_num_threads",
     "show_config",
+    "summary",
     "tensor",
 ]

@@ -20,10 +20,15 @@ class Call(NamedTuple):
     output: Array
 
 
-def trace(model: nn.Module, x: Array) -> list[Call]:
-    """Run `model` on `x` and tell what each layer without sub-layers was given and gave, in order.
+def _is_leaf(module: nn.Module) -> bool:
+    return not any(True for _ in module.children())
 
-    A layer used twice is told twice. Layers with several inputs are told with the first.
+
+def trace(model: nn.Module, *inputs: Array, which: Callable[[nn.Module], bool] = _is_leaf) -> list[Call]:
+    """Run `model` on `inputs` and tell what each layer was given and gave, in order of their ends.
+
+    which: the layers that are told; by default those without sub-layers. A layer used twice is told twice. Layers with
+    several inputs or outputs are told with the first.
 
     >>> from fastconv import models
     >>> calls = trace(models.build("lenet"), np.zeros((1, 1, 28, 28), np.float32))
@@ -31,23 +36,20 @@ def trace(model: nn.Module, x: Array) -> list[Call]:
     [('conv1', (1, 6, 28, 28)), ('relu1', (1, 6, 28, 28))]
     """
     calls: list[Call] = []
-    with _observed(model, calls.append):
-        model(x)
+    with _observed([(name, module) for name, module in model.named_modules() if which(module)], calls.append):
+        model(*inputs)
     return calls
 
 
 @contextmanager
-def _observed(model: nn.Module, tell: Callable[[Call], None]) -> Iterator[None]:
-    """Shadow the `forward` of every leaf by one that also tells; the class's own returns with the end."""
-    leaves = [
-        (name, module) for name, module in model.named_modules() if not any(True for _ in module.children())
-    ]
-    for name, layer in leaves:
+def _observed(layers: list[tuple[str, nn.Module]], tell: Callable[[Call], None]) -> Iterator[None]:
+    """Shadow the `forward` of every layer by one that also tells; the class's own returns with the end."""
+    for name, layer in layers:
         layer.forward = _telling(name, layer, tell)
     try:
         yield
     finally:
-        for _, layer in leaves:
+        for _, layer in layers:
             del layer.forward
 
 
@@ -56,7 +58,8 @@ def _telling(name: str, layer: nn.Module, tell: Callable[[Call], None]) -> Calla
 
     def observed(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        tell(Call(name, layer, np.asarray(args[0]), np.asarray(output)))
+        first = next(iter(args or kwargs.values()))
+        tell(Call(name, layer, np.asarray(first), np.asarray(output[0] if isinstance(output, tuple) else output)))
         return output
 
     return observed

@@ -11,7 +11,7 @@ import math
 import statistics
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import numpy as np
 
 import fastconv
 from fastconv import _core, nn
+from fastconv._table import GAP, aligned, rule
 from fastconv._trace import Call, trace
 from fastconv.data.dataset import Array
 from fastconv.ops._check import LAYOUTS_OF
@@ -188,7 +189,6 @@ def _timed(action: Callable[[], Any]) -> tuple[float, Any]:
 GROUPS = (("", 3), ("MACs", 1), ("algorithm", 3), ("ms", 2), ("% of peak", 2))
 HEADS = ("layer", "output", "params", "per image", *PASSES.values(), "fwd", "bwd", "fwd", "bwd")
 LEFT_ALIGNED = {0, 1, 4, 5, 6}
-GAP = "  "
 
 
 def describe(report: Report) -> str:
@@ -206,9 +206,8 @@ def table(report: Report) -> str:
     cells = [HEADS, *(_row(layer, report) for layer in report.layers), _total_row(report)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEADS))]
     groups = _group_heads(widths)
-    head, *rows, total = (_aligned(row, widths) for row in cells)
-    rule = "─" * (sum(widths) + len(GAP) * (len(widths) - 1))
-    return "\n".join([groups, head, rule, *rows, rule, total])
+    head, *rows, total = (aligned(row, widths, LEFT_ALIGNED) for row in cells)
+    return "\n".join([groups, head, rule(widths), *rows, rule(widths), total])
 
 
 def _group_heads(widths: list[int]) -> str:
@@ -222,14 +221,6 @@ def _group_heads(widths: list[int]) -> str:
         parts.append(name.ljust(span) if start in LEFT_ALIGNED else name.rjust(span))
         start = end
     return GAP.join(parts).rstrip()
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (
-        cell.ljust(width) if column in LEFT_ALIGNED else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return GAP.join(cells).rstrip()
 
 
 def _row(layer: LayerReport, report: Report) -> tuple[str, ...]:

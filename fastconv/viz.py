@@ -6,7 +6,7 @@ caller's own plots. Colours are told apart by every kind of colour vision, and b
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -18,7 +18,6 @@ from fastconv._extras import require
 from fastconv._files import replacing
 from fastconv._trace import trace
 from fastconv.data.dataset import Array
-from fastconv.train import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +46,9 @@ STYLE = {
     "lines.markersize": 7,
     "legend.frameon": False,
 }
+
+#: Numbers of a history that are no loss and no metric.
+NOT_DRAWN = ("lr", "images_per_second")
 
 # The picture of feature maps: how many maps of a layer, how many below each other, the edge of one in pixels,
 # and the width of a layer without maps as a share of the height.
@@ -87,26 +89,32 @@ def save(figure: "Figure", path: str | Path) -> None:
 
 
 @styled
-def curves(history: Sequence[Epoch], title: str) -> "Figure":
-    """Loss and accuracy by epoch, on the images learnt from and on those held out."""
+def curves(history: Mapping[str, list[float]], title: str) -> "Figure":
+    """Each loss and metric by epoch, on the images learnt from and, under "val_...", on those held out."""
     figure = figure_of(title)
-    loss, accuracy = figure.subplots(1, 2)
-    _draw_curves(loss, history, [e.loss for e in history], [e.test_loss for e in history])
-    loss.set(title="Loss", ylabel="mean cross entropy (nats)", yscale="log")
-    _plain_numbers(loss)
-    percent = [100 * e.accuracy for e in history], [100 * e.test_accuracy for e in history]
-    _draw_curves(accuracy, history, *percent)
-    accuracy.set(title="Accuracy", ylabel="images classified correctly (%)")
-    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    names = [name for name in history if not name.startswith("val_") and name not in NOT_DRAWN]
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        _draw_curves(axes, name, history)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def _draw_curves(axes: "Axes", history: Sequence[Epoch], learnt: list[float], held_out: list[float]) -> None:
-    epochs = [e.number for e in history]
-    axes.plot(epochs, learnt, "o--", color=BLUE, label="training images, while learning")
-    axes.plot(epochs, held_out, "s-", color=VERMILION, label="held-out images")
-    axes.set(xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+def _draw_curves(axes: "Axes", name: str, history: Mapping[str, list[float]]) -> None:
+    """Accuracies in per cent; losses on a logarithmic axis, if they are above 0."""
+    accuracy = name.endswith("accuracy")
+    learnt, held_out = (np.array(history.get(key, [])) * (100 if accuracy else 1) for key in (name, f"val_{name}"))
+    epochs = range(1, len(learnt) + 1)
+    axes.plot(epochs, learnt, "o--", color=BLUE, label="training data, while learning")
+    if len(held_out):
+        axes.plot(epochs, held_out, "s-", color=VERMILION, label="validation data")
+    axes.set(title=name.replace("_", " ").capitalize(), xlabel="epoch", xlim=(0.5, len(learnt) + 0.5))
     axes.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True, min_n_ticks=1))
+    if accuracy:
+        axes.set(ylabel="right answers (%)")
+    elif name == "loss" and min([*learnt, *held_out]) > 0:
+        axes.set(yscale="log")
+        _plain_numbers(axes)
 
 
 def _plain_numbers(axes: "Axes") -> None:

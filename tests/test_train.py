@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training end to end: fit, evaluate, the report, the pictures, and `fastconv train` on top of them."""
+"""Training end to end: the trainer on digits, the report, the pictures, and `fastconv train` on top of them."""
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -12,7 +13,6 @@ import pytest
 import fastconv
 from fastconv import cli, data, models, nn, optim, report
 from fastconv.data.dataset import Dataset
-from fastconv.train import Callback, Diverged, evaluate, fit
 
 pytest.importorskip("sklearn")
 viz = pytest.importorskip("matplotlib") and pytest.importorskip("fastconv.viz")
@@ -37,94 +37,32 @@ def few():
     )  # fmt: skip
 
 
-def fitted(dataset, seed=0, threads=None, **options):
-    """A LeNet after a short training, and its history."""
-    fastconv.manual_seed(seed)
-    if threads:
-        fastconv.set_num_threads(threads)
-    model = models.build("lenet")
-    optimizer = optim.Adam(model.parameters(), lr=options.pop("lr", 3e-3))
-    options = {"epochs": 2, "batch_size": 32, "seed": seed, "shift": 2, **options}
-    return model, fit(model, dataset, optimizer, **options)
-
-
 def bits(model):
     return {name: array.tobytes() for name, array in model.state_dict().items()}
 
 
-# ---- fit and evaluate ------------------------------------------------------------------------------------
+# ---- the trainer on digits -------------------------------------------------------------------------------
 
 
 def test_a_network_learns():
-    digits = data.load("digits")
-    model, history = fitted(digits, epochs=4)
-    assert history[-1].test_accuracy > 0.9
-    assert [epoch.number for epoch in history] == [1, 2, 3, 4]
-    losses = [epoch.loss for epoch in history]
-    assert losses == sorted(losses, reverse=True)
+    model = models.build("lenet")
+    adam = optim.Adam(model.parameters(), lr=3e-3)
+    history = fastconv.fit(model, data.load("digits"), epochs=4, optimizer=adam, seed=0, verbose=0)
+    assert history["val_accuracy"][-1] > 0.9
+    assert history["loss"] == sorted(history["loss"], reverse=True)
 
 
 def test_the_same_seed_gives_the_same_bits_for_any_number_of_threads(few):
-    first, history = fitted(few, threads=1)
-    for threads in (1, 2, 3):
-        again, same = fitted(few, threads=threads)
-        assert bits(again) == bits(first)
-        assert [(e.loss, e.test_loss) for e in same] == [(e.loss, e.test_loss) for e in history]
+    def fitted(threads, seed=0):
+        fastconv.set_num_threads(threads)
+        fastconv.manual_seed(0)
+        model = models.build("lenet")
+        history = fastconv.fit(model, few, epochs=2, seed=seed, verbose=0)
+        return bits(model), history["loss"], history["val_loss"]
 
-
-def test_another_seed_gives_others(few):
-    assert bits(fitted(few, seed=1)[0]) != bits(fitted(few)[0])
-
-
-def test_the_learning_rate_falls_to_zero_and_the_steps_are_counted(few):
-    rates = []
-
-    class Watch(Callback):
-        def batch_done(self, progress):
-            rates.append(optimizer.param_groups[0]["lr"])
-
-    model = models.build("lenet")
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    fit(model, few, optimizer, epochs=2, batch_size=64, callbacks=[Watch()])
-    np.testing.assert_allclose(rates, 0.1 * (1 - np.arange(6) / 6))
-
-
-def test_callbacks_are_closed_whatever_happens(few):
-    closed = []
-
-    class Stop(Callback):
-        def batch_done(self, progress):
-            raise KeyboardInterrupt
-
-        def close(self):
-            closed.append(True)
-
-    with pytest.raises(KeyboardInterrupt):
-        fitted(few, callbacks=[Stop()])
-    assert closed == [True]
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_loss_that_is_no_number_ends_the_training(few):
-    with pytest.raises(Diverged, match="the loss became .* in epoch .; try a lower learning rate"):
-        fitted(few, lr=1e18)
-
-
-@pytest.mark.parametrize("option", ["epochs", "batch_size"])
-def test_fit_refuses_no_work(few, option):
-    with pytest.raises(ValueError, match=f"{option} must be at least 1, got 0"):
-        fitted(few, **{option: 0})
-
-
-def test_evaluate_agrees_with_the_formula_and_leaves_the_mode(few):
-    model = models.build("lenet")
-    model.train()
-    result = evaluate(model, few.test_images, few.test_labels)
-    assert model.training
-    logits = result.logits.astype(np.float64)
-    wanted = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(40), few.test_labels]
-    assert result.loss == pytest.approx(wanted.mean(), rel=1e-5)
-    assert result.accuracy == np.mean(logits.argmax(axis=1) == few.test_labels)
+    first = fitted(1)
+    assert fitted(2) == fitted(3) == first
+    assert fitted(1, seed=1) != first
 
 
 # ---- models ----------------------------------------------------------------------------------------------
@@ -237,7 +175,7 @@ def test_a_run_prints_and_writes_everything(run, tmp_path):
     code, output, errors = run(pictures=True)
     assert (code, errors) == (0, "")
     assert re.search(
-        r"^epoch 1/1  loss \d\.\d{4}  accuracy 0\.\d{4} .*images/s  test 0\.\d{4}$", output, re.M
+        r"^epoch 1/1  loss \d\.\d{4}  accuracy 0\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.\d{4}$", output, re.M
     )
     (accuracy,) = re.findall(r"^test accuracy (\d\.\d{4})$", output, re.M)
     out = tmp_path / "fastconv-runs" / "lenet-digits"
@@ -257,7 +195,7 @@ def test_the_weights_can_be_loaded_again(run, few, tmp_path):
     with np.load(tmp_path / "run" / train.WEIGHTS) as weights:
         model.load_state_dict(weights)
     record = json.loads((tmp_path / "run" / train.RECORD).read_text())
-    assert evaluate(model, few.test_images, few.test_labels).accuracy == record["test_accuracy"]
+    assert fastconv.evaluate(model, few)["accuracy"] == record["test_accuracy"]
 
 
 def test_the_same_seed_writes_the_same_bits_for_any_number_of_threads(run, tmp_path):
@@ -337,12 +275,58 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch,
     assert capsys.readouterr().err == expected
 
 
+def test_an_interrupted_run_goes_on_to_the_same_bits(run, tmp_path, monkeypatch):
+    run("--epochs", "2", "--out", "whole")
+    done = train.LearningRateSchedule.on_batch_end
+
+    def interrupted(self, batch, logs):
+        done(self, batch, logs)
+        if (self.training.epoch, batch) == (1, 2):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(train.LearningRateSchedule, "on_batch_end", interrupted)
+    code, output, errors = run("--epochs", "2", "--out", "run")
+    assert code == 130
+    assert "run/checkpoint.npz is written: repeat the command with --resume to go on" in output
+    monkeypatch.setattr(train.LearningRateSchedule, "on_batch_end", done)
+    assert run("--epochs", "2", "--out", "run", "--resume", "--threads", "1")[0] == 0
+    whole, gone_on = ((tmp_path / name / train.WEIGHTS).read_bytes() for name in ("whole", "run"))
+    assert whole == gone_on
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "empty"], "argument --resume: empty holds no run that can be gone on with"),
+        (["--out", "run", "--epochs", "3"], "argument --epochs: got 3, but the run in run has 1"),
+        (["--out", "run", "--model", "mnist-cnn"], "argument --model: got mnist-cnn, but the run in run has lenet"),
+    ],
+)
+def test_resume_refuses_another_run(run, tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    run("--out", "run")
+    code, _, errors = run(*arguments, "--resume")
+    assert code == 2
+    assert message in errors
+
+
+def test_a_damaged_checkpoint_or_record_is_named(run, tmp_path):
+    run("--out", "run")
+    (tmp_path / "run" / train.CHECKPOINT).write_bytes(b"PK")
+    code, _, errors = run("--out", "run", "--resume")
+    assert (code, "checkpoint.npz is damaged" in errors) == (1, True)
+    (tmp_path / "run" / train.RECORD).write_text("{}")
+    code, _, errors = run("--out", "run", "--resume")
+    assert (code, "fastconv-run.json is not what `fastconv train` wrote" in errors) == (2, True)
+
+
 def test_on_a_terminal_every_epoch_is_a_bar(run, monkeypatch):
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     code, output, _ = run("--out", "run")
     assert code == 0
-    assert re.search(r"\|█+\| epoch 1/1  loss .* images/s  test 0\.\d{4}", output)
+    assert re.search(r"\| epoch 1/1", output)
+    assert re.search(r"[\r\n]epoch 1/1  loss .*  val_accuracy 0\.\d{4}\n", output)
 
 
 def test_import_of_the_package_imports_no_extra():

@@ -59,7 +59,7 @@ def net_runs(row: NetRow, pass_: str, threads: int, against_torch: bool) -> Runs
         torch = importlib.import_module("torch")
         torch.set_num_threads(threads)
         for name, layout in ((TORCH, torch.contiguous_format), (CHANNELS_LAST, torch.channels_last)):
-            twin = _twin(model, torch).to(memory_format=layout)
+            twin = torch_twin(model, torch).to(memory_format=layout)
             tensors = torch.from_numpy(images).contiguous(memory_format=layout), torch.from_numpy(labels)
             runs[name] = _torch(torch, twin, *tensors, pass_)
     return runs
@@ -96,7 +96,7 @@ def _torch(torch: Any, model: Any, images: Any, labels: Any, pass_: str) -> Call
     return step
 
 
-def _twin(model: nn.Module, torch: Any) -> Any:
+def torch_twin(model: nn.Module, torch: Any) -> Any:
     """The same network in torch, with the same weights."""
     twin = _sequential(model, torch) if isinstance(model, nn.Sequential) else _cifar_resnet(model, torch)
     twin.load_state_dict({name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()})
