@@ -12,7 +12,7 @@ Tensors are values: no operation changes one in place, ``a += b`` makes a new te
 from a value that is no longer the one of the forward pass.
 
 This file is the tape. The modes of a thread are in ``_mode.py``, Tensor is in ``_tensor.py``, the operations
-(Add, Sum, Index, ...) in ``functions.py``.
+(Add, Sum, Index, ...) in ``functions/``.
 
 >>> x = tensor([1.0, 2.0, 3.0], requires_grad=True)
 >>> (x * x).sum().backward()
@@ -383,6 +383,7 @@ def _receive(target: Tensor, grad: Array) -> None:
     target._grad = Tensor(grad if target._grad is None else np.asarray(target._grad.numpy() + grad))
 
 
-# Tensor's methods call operations, operations are Functions, and Functions take and make Tensors. So this
-# file and _tensor.py import what they need at their ends, when everything they may be asked for exists.
-from fastconv._tensor import Tensor, as_tensor, result, tensor  # noqa: E402
+# Tensor's methods are operations, operations are Functions, and Functions take and make Tensors. So this file imports
+# Tensor at its end, when everything it may be asked for exists, and operations reach it through its module.
+from fastconv._conversion import as_tensor, result, tensor  # noqa: E402
+from fastconv._tensor import Tensor  # noqa: E402
