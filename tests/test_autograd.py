@@ -20,6 +20,7 @@ from fastconv import _conversion, _mode, _operands, _tensor, autograd, functions
 from fastconv.autograd import Function, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, tensor
 from fastconv.nn import Parameter
 
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_tensor_without_axes_keeps_its_type(dtype: Any) -> None:
     computations: list[Callable[[Tensor], Tensor]] = [
@@ -416,8 +417,9 @@ def test_copies() -> None:
         pickle.dumps(x * 2.0)
 
 
-@pytest.mark.parametrize("module", ["fastconv.autograd", "fastconv._tensor", "fastconv.functions", "fastconv._conversion",
-                                    "fastconv.nn", "fastconv.optim", "fastconv.reference", "fastconv.random"])
+@pytest.mark.parametrize("module", ["fastconv.autograd", "fastconv._tensor", "fastconv.functions",
+                                    "fastconv._conversion", "fastconv.nn", "fastconv.optim",
+                                    "fastconv.reference", "fastconv.random"])
 def test_any_module_may_be_imported_first_and_brings_in_nothing(module: str) -> None:
     script = f"""
 import numpy, sys
@@ -430,6 +432,8 @@ print(*(name for name in new - set(sys.stdlib_module_names) if "cython" not in n
     assert run.stdout.split() == ["fastconv"]
 
 
-@pytest.mark.parametrize("module", [autograd, _conversion, _mode, _operands, _tensor, functions], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [autograd, _conversion, _mode, _operands, _tensor, functions], ids=lambda m: m.__name__
+)
 def test_doctests(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

@@ -10,7 +10,7 @@ import numpy as np
 from fastconv import _tensor
 from fastconv._conversion import as_tensor
 from fastconv.functions._dims import Array, Shape, extents
-from fastconv.ops._check import base_array, shown
+from fastconv.ops._check import FLOAT32, base_array, shown
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
@@ -68,11 +68,11 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: An
     return _made(np.arange(start, end, step).astype(kind, copy=False), requires_grad)
 
 
-def _type_of(dtype: Any, *numbers: Any) -> np.dtype[Any]:
+def _type_of(dtype: Any, *numbers: Any) -> Any:
     if dtype is not None:
         return np.dtype(dtype)
     found = np.result_type(*[np.asarray(n).dtype for n in numbers])
-    return np.dtype(np.float32 if found.kind == "f" else found)
+    return FLOAT32 if found.kind == "f" else found
 
 
 def zeros_like(input: Tensor | Array, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

@@ -1,0 +1,210 @@
+# mypy: disable-error-code="unreachable"
+"""What tensors can do: the gradient of every operation, values, and what is refused."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from gradients import check_gradients
+
+import fastconv
+from fastconv import functions
+from fastconv._core import Blocked, block
+from fastconv.autograd import Function, Tensor, tensor
+from fastconv.functions import (
+    arithmetic,
+    comparison,
+    elementwise,
+    extrema,
+    indexing,
+    joining,
+    padding,
+    product,
+    reductions,
+)
+from fastconv.functions import shape as shapes_
+
+MASK = np.array([[True, False, True, False], [False, True, True, False], [True, True, False, False]])
+MODULES = [
+    importlib.import_module(f"fastconv.functions.{m.name}") for m in pkgutil.iter_modules(functions.__path__)
+]
+
+
+class ToBlocks(Function):
+    """The same images in the native layout, as a convolution returns them."""
+
+    native = True
+
+    def forward(self, x: Any) -> Any:
+        return block(x)
+
+    def backward(self, grad: Any) -> Any:
+        assert isinstance(grad, Blocked)
+        return grad.plain()
+
+
+def native(x: Tensor) -> Tensor:
+    return ToBlocks()(x)
+
+
+# One entry or more for every Function; the leaves are positive, away from 0 and all different.
+OPERATIONS: dict[type[Function], list[tuple[Callable[..., Any], list[tuple[int, ...]]]]] = {
+    arithmetic.Add: [(lambda a, b: a + b, [(3, 4), (3, 4)]), (lambda a, b: a + b, [(3, 1), (2, 1, 4)]),
+                    (lambda a: a + a + 2, [(3,)]), (lambda a, b: a + b, [(), (2, 2)]),
+        (lambda a, b: a.add(b, alpha=3), [(2, 3), (3,)]), (lambda a: a.sub(np.ones(3), alpha=2.0), [(2, 3)]),
+    ],
+    arithmetic.AddReLU: [(lambda a, b: arithmetic.AddReLU()(a, b - 2.0), [(3, 4), (3, 4)])],
+    arithmetic.Subtract: [(lambda a, b: a - b, [(3, 4), (4,)]), (lambda a: 1 - a, [(2,)]),
+                         (lambda a: np.ones(2) - a, [(2,)])],
+    arithmetic.Multiply: [(lambda a, b: a * b, [(3, 4), (3, 1)]), (lambda a: 3 * a * a, [(2, 2)])],
+    arithmetic.Divide: [(lambda a, b: a / b, [(3, 4), (4,)]), (lambda a: 2 / a, [(3,)])],
+    arithmetic.Power: [(lambda a: a ** 2, [(3,)]), (lambda a: a ** 0.5, [(3,)]),
+                      (lambda a, b: a ** b, [(3,), (3,)]), (lambda a: 2.0 ** a, [(3,)])],
+    arithmetic.Negate: [(lambda a: -a, [(3,)])],
+    product.MatMul: [(lambda a, b: a @ b, [(3, 4), (4, 2)]), (lambda a, b: a @ b, [(4,), (4,)]),
+                       (lambda a, b: a @ b, [(4,), (4, 2)]), (lambda a, b: a @ b, [(3, 4), (4,)]),
+                       (lambda a, b: a @ b, [(5, 1, 3, 4), (2, 4, 2)]),
+                       (lambda a, b: a @ b, [(2, 3, 4), (4,)]), (lambda a, b: a @ b, [(4,), (2, 4, 3)]),
+        (lambda a, b: fastconv.matmul(a, b), [(2, 3, 4), (4, 2)]), (lambda a, b: a @ b, [(4,), (5, 2, 4, 2)]),
+        (lambda a, b: a @ b, [(2, 3, 4), (2, 4, 5)]), (lambda a, b: a.transpose(-1, -2) @ b, [(2, 4, 3), (1, 4, 2)]),
+    ],
+    elementwise.Exp: [(lambda a: a.exp(), [(3,)])],
+    elementwise.Log: [(lambda a: a.log(), [(3,)]),
+        (lambda a: fastconv.log(a * 2.0), [(2, 3)]),
+    ],
+    elementwise.ReLU: [(lambda a: (a - 1.0).relu(), [(3, 4)])],
+    elementwise.Sigmoid: [(lambda a: (a - 1.0).sigmoid(), [(3, 4)])],
+    elementwise.Tanh: [(lambda a: a.tanh(), [(3, 4)])],
+    elementwise.Cast: [],  # float32 is too coarse for finite differences: test_gradient_of_a_conversion
+    reductions.Sum: [(lambda a: a.sum(), [(3, 4)]), (lambda a: a.sum(1), [(3, 4)]),
+                    (lambda a: a.sum((0, -1), keepdim=True), [(2, 3, 4)])],
+    reductions.Mean: [(lambda a: a.mean(), [(3, 4)]), (lambda a: a.mean(-1, keepdim=True), [(3, 4)]),
+                     (lambda a: a.mean((0, 2)), [(2, 3, 4)])],
+    extrema.SharedExtremum: [(lambda a: a.max(), [(3, 4)]),
+        (lambda a: a.min(), [(3, 4)]), (lambda a: a.amax((0, 2)), [(2, 3, 2)]),
+        (lambda a: a.amin(-1, keepdim=True), [(3, 4)]), (lambda a: a.norm(np.inf, 1), [(3, 4)]),
+        (lambda a: a.amax(0), [()]),
+    ],
+    extrema.FirstExtremum: [(lambda a: a.max(1)[0], [(3, 4)]),
+                          (lambda a: a.max(0, keepdim=True).values, [(3, 4)]),
+        (lambda a: a.min(-2).values, [(3, 4)]), (lambda a: a.max(-1).values, [()]),
+    ],
+    shapes_.Reshape: [(lambda a: a.reshape(4, -1), [(3, 4)]), (lambda a: a.view((2, 6)), [(3, 4)]),
+                        (lambda a: a.flatten(1), [(2, 3, 4)]), (lambda a: a.flatten(0, 1), [(2, 3, 4)]),
+                        (lambda a: a.flatten(), [()]),
+        (lambda a: a.squeeze(1).unsqueeze(-1), [(2, 1, 3)]), (lambda a: a.squeeze((0, 2)), [(1, 2, 1)]),
+    ],
+    shapes_.Permute: [
+        (lambda a: a.permute(2, 0, 1), [(2, 3, 4)]), (lambda a: a.permute((-1, 0, 1)), [(2, 3, 4)]),
+        (lambda a: a.transpose(0, -1), [(2, 3, 4)]),
+    ],
+    indexing.Index: [
+        (lambda a: a[1], [(3, 4)]), (lambda a: a[1:, ::-2], [(3, 4)]), (lambda a: a[..., None, 0], [(3, 4)]),
+        (lambda a: a[[0, 0, 2]], [(3, 4)]), (lambda a: a[tensor([0, 0, 2])], [(3, 4)]),
+        (lambda a: a[MASK], [(3, 4)]), (lambda a: a[tensor(MASK)], [(3, 4)]),
+        (lambda a: a[np.arange(3), [1, 1, 3]], [(3, 4)]),
+        (lambda a: a.flip(0), [(3, 4)]), (lambda a: a.flip((0, -1)), [(3, 4)]),
+        (lambda a: a.index_select(1, np.array([3, 0, 3])), [(3, 4)]), (lambda a: a.narrow(-1, 1, 2), [(3, 4)]),
+        (lambda a: a.select(1, -1), [(3, 4)]), (lambda a: a.split(2)[1], [(3, 4)]),
+        (lambda a: a.split([1, 3], -1)[1], [(3, 4)]), (lambda a: a.chunk(3, 1)[2], [(3, 5)]),
+        (lambda a: a.unbind(1)[2], [(3, 4)]), (lambda a: fastconv.cat(a[:, [0, 0, 1]].chunk(2, 1), 1), [(3, 4)]),
+    ],
+    arithmetic.Maximum: [(lambda a, b: a.maximum(b), [(3, 4), (4,)]), (lambda a: a.maximum(1.0), [(3, 4)]),
+                         (lambda a, b: fastconv.max(a, b), [(3, 1), (4,)])],
+    arithmetic.Minimum: [(lambda a, b: a.minimum(b), [(3, 4), (3, 1)]), (lambda a: fastconv.minimum(a, 1), [(3, 4)])],
+    comparison.Where: [
+        (lambda a, b: fastconv.where(MASK, a, b), [(3, 4), (4,)]),
+        (lambda a: fastconv.where(a > 1.0, a * a, 2), [(5,)]),
+        (lambda a: fastconv.where(MASK, 0.5, a), [(4,)]), (lambda a, b: fastconv.where(MASK[:, :1], a, b), [(), (4,)]),
+        (lambda a: a.masked_fill(MASK, -1.0), [(3, 4)]), (lambda a, b: a.masked_fill(MASK[0], b), [(3, 4), ()]),
+    ],
+    elementwise.Log1p: [(lambda a: a.log1p(), [(3,)])],
+    elementwise.Sqrt: [(lambda a: a.sqrt(), [(3, 2)])],
+    elementwise.Abs: [(lambda a: (a - 1.0).abs(), [(3, 4)]), (lambda a: (1.0 - a).norm(1), [(3, 4)])],
+    elementwise.Clamp: [(lambda a: a.clamp(0.7, 1.4), [(3, 4)]), (lambda a: a.clamp(min=1), [(3, 4)]),
+                        (lambda a: fastconv.clamp(a, max=1.1), [(3, 4)])],
+    elementwise.Clone: [(lambda a: a.clone() * a, [(3, 4)])],
+    reductions.Variance: [
+        (lambda a: a.var(), [(3, 4)]), (lambda a: a.var(1), [(3, 4)]),
+        (lambda a: a.var((0, -1), correction=0), [(2, 3, 4)]),
+        (lambda a: a.var(0, keepdim=True, unbiased=False), [(3, 4)]),
+    ],
+    reductions.Deviation: [(lambda a: a.std(), [(3, 4)]), (lambda a: a.std(0, keepdim=True), [(3, 4)]),
+                           (lambda a: a.std((0, 2), correction=0.5), [(2, 3, 4)])],
+    reductions.Product: [
+        (lambda a: a.prod(), [(2, 3)]), (lambda a: a.prod(1), [(3, 4)]), (lambda a: a.prod(0, keepdim=True), [(3, 1)]),
+        (lambda a: (a * MASK).prod(1), [(3, 4)]), (lambda a: (a * MASK[:, :3]).prod(-2), [(3, 3)]),
+        (lambda a: a.prod(0), [()]),
+    ],
+    reductions.CumulativeSum: [(lambda a: a.cumsum(1), [(3, 4)]), (lambda a: a.cumsum(-3), [(3, 4, 2)]),
+                               (lambda a: a.cumsum(0), [()])],
+    reductions.Norm: [
+        (lambda a: a.norm(), [(3, 4)]), (lambda a: a.norm(2, 1), [(3, 4)]), (lambda a: a.norm(1, (0, 1)), [(3, 4)]),
+        (lambda a: (a - 1.0).norm(3, 0, keepdim=True), [(3, 4)]), (lambda a: (a - 1.0).norm(0.5, 1), [(3, 4)]),
+    ],
+    shapes_.Expand: [(lambda a: a.expand(3, -1), [(1, 4)]), (lambda a: a.broadcast_to((2, 3, 4)), [(3, 1)]),
+                   (lambda a: a.expand(2, 2), [()])],
+    shapes_.Repeat: [(lambda a: a.repeat(2, 3), [(3, 4)]), (lambda a: a.repeat((2, 1, 2)), [(3, 4)]),
+                   (lambda a: a.repeat(3), [()])],
+    shapes_.Roll: [(lambda a: a.roll(2), [(3, 4)]), (lambda a: a.roll(-1, 1), [(3, 4)]),
+                 (lambda a: a.roll((1, 5), (0, -1)), [(3, 4)])],
+    indexing.Gather: [
+        (lambda a: a.gather(1, np.array([[0, 0, 3], [1, 2, 1]])), [(3, 4)]),
+        (lambda a: a.gather(0, np.array([[2, 2, 2, 0]])), [(3, 4)]),
+        (lambda a: a.gather(-1, np.zeros((2, 1, 5), int)), [(2, 3, 2)]), (lambda a: a.gather(0, np.array(0)), [()]),
+    ],
+    indexing.BlockIndex: [(lambda a: native(a)[:, 16:], [(1, 32, 1, 2)]),
+                          (lambda a: native(a)[1:, :16, 1:], [(2, 32, 2, 1)]),
+                          (lambda a: native(a).chunk(2, 1)[0], [(1, 32, 1, 2)])],
+    joining.Concatenation: [
+        (lambda a, b: fastconv.cat([a, b]), [(3, 4), (2, 4)]),
+        (lambda a, b: fastconv.cat((a, b, a), -1), [(3, 4), (3, 1)]),
+        (lambda a: fastconv.cat([np.ones((3, 2)), a], 1), [(3, 4)]),
+        (lambda a, b: fastconv.cat([native(a), native(b)], 1), [(1, 16, 1, 2), (1, 32, 1, 2)]),
+        (lambda a, b: fastconv.cat([native(a), native(b)], -1), [(1, 16, 1, 2), (1, 16, 1, 1)]),
+        (lambda a, b: fastconv.cat([native(a), b], 1), [(1, 16, 1, 2), (1, 3, 1, 2)]),
+    ],
+    joining.Stack: [(lambda a, b: fastconv.stack([a, b]), [(3, 4), (3, 4)]),
+                    (lambda a: fastconv.stack((a, a * a, a), -1), [(3, 4)]), (lambda a: fastconv.stack([a, a]), [()])],
+    padding.Pad: [(lambda a: a.pad((1, 2)), [(3, 4)]), (lambda a: a.pad((1, 2, 0, 1), "reflect"), [(3, 4)]),
+                  (lambda a: fastconv.pad(a, (-1, 1), value=3.0), [(3, 4)])],
+}
+
+
+def leaves_of(shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    rng = np.random.default_rng(0)
+    total = sum(int(np.prod(shape)) for shape in shapes)
+    values = rng.permutation(np.linspace(0.31, 1.87, max(total, 2)))
+    leaves, start = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        leaves.append(tensor(values[start:start + size].reshape(shape), requires_grad=True))
+        start += size
+    return leaves
+
+
+def test_every_operation_has_an_entry() -> None:
+    defined = {c for m in MODULES for _, c in inspect.getmembers(m, inspect.isclass)
+               if issubclass(c, Function) and c.__module__ == m.__name__}
+    assert defined - {reductions.Reduction} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("compute", "shapes"), [case for cases in OPERATIONS.values() for case in cases],
+    ids=[f"{f.__name__}{i}" for f, cases in OPERATIONS.items() for i in range(len(cases))],
+)
+def test_gradient(compute: Callable[..., Tensor], shapes: list[tuple[int, ...]]) -> None:
+    leaves = leaves_of(shapes)
+    check_gradients(lambda: compute(*leaves), leaves)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
+def test_doctests(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
