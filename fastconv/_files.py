@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Writing files so that a reader, a crash or Ctrl-C never meets half of one."""
 
+from __future__ import annotations
+
 import os
 import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @contextmanager

@@ -54,9 +54,9 @@ def floating(x: Tensor | Array) -> Tensor:
 
 
 def accurate_sum(x: Array, axes: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    """The sum over ``axes`` in the type of x, with a float64 accumulator."""
+    """The sum over ``axes`` in the type of x, with a float64 accumulator; of integers as int64."""
     if x.dtype.kind != "f":
-        return np.asarray(x.sum(axis=axes, keepdims=keepdims))
+        return np.asarray(x.sum(axis=axes, dtype=np.int64, keepdims=keepdims))
     return np.asarray(x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)).astype(x.dtype, copy=False)
 
 

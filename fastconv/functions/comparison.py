@@ -150,7 +150,7 @@ def where(condition: Tensor | Array, input: Operand, other: Operand) -> Tensor:
     mask = boolean("condition", condition)
     if not holds_array(input):
         if holds_array(other):
-            return where(np.logical_not(mask), other, input)
+            return where(np.asarray(~mask), other, input)
         input = tensor(input)
     both = operands(as_tensor(input), other)
     if both is None:

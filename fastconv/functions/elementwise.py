@@ -75,7 +75,7 @@ class Sqrt(Function):
 
 
 class Abs(Function):
-    """y = |x|; dx = g sign(x)."""
+    """y = |x|; dx = g sign(x), 0 where x is NaN."""
 
     def forward(self, x: Array) -> Array:
         self.save(x)
@@ -83,8 +83,12 @@ class Abs(Function):
 
     def backward(self, grad: Array) -> Array:
         (x,) = self.saved
-        dx: Array = np.multiply(grad, np.sign(x))
-        return dx
+        return signed(grad, x)
+
+
+def signed(grad: Array, x: Array) -> Array:
+    """grad with the sign of x, 0 where that is 0 or NaN."""
+    return np.where(x > 0, grad, np.where(x < 0, -grad, grad.dtype.type(0)))
 
 
 class Clamp(Function):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ class MatMul(Function):
         # A vector is a row on the left and a column on the right.
         rows, columns = np.atleast_2d(a), b if b.ndim > 1 else b[:, None]
         if columns.ndim == 2:    # then all matrices on the left are one tall one
-            rows = rows.reshape(-1, rows.shape[-1])
+            rows = rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])
             g = grad.reshape(len(rows), columns.shape[1])
         else:
             lead = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])

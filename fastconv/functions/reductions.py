@@ -12,6 +12,7 @@ from fastconv._conversion import as_tensor
 from fastconv._operands import accurate_sum, floating
 from fastconv.autograd import Function
 from fastconv.functions._dims import Array, Dims, Shape, axes, axis
+from fastconv.functions.elementwise import signed
 from fastconv.ops._check import shown
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Product(Reduction):
     def forward(self, x: Array) -> Array:
         self.save(x)
         if x.dtype.kind != "f":
-            return self.reduced(x, np.asarray(x.prod(axis=self.axes, keepdims=True)))
+            return self.reduced(x, np.asarray(x.prod(axis=self.axes, dtype=np.int64, keepdims=True)))
         y = np.asarray(x.prod(axis=self.axes, dtype=np.float64, keepdims=True))
         return self.reduced(x, y.astype(x.dtype))
 
@@ -129,7 +130,7 @@ class CumulativeSum(Function):
 
     def forward(self, x: Array) -> Array:
         if x.dtype.kind != "f":
-            return np.cumsum(x, axis=self.axis)
+            return np.cumsum(x, axis=self.axis, dtype=np.int64)
         return np.cumsum(x, axis=self.axis, dtype=np.float64).astype(x.dtype, copy=False)
 
     def backward(self, grad: Array) -> Array:
@@ -146,11 +147,11 @@ class Norm(Reduction):
 
     def forward(self, x: Array) -> Array:
         # The largest one taken out, nothing overflows; NaN and inf are themselves.
-        size = np.abs(x, dtype=np.float64)
+        size = np.abs(np.asarray(x, np.float64))
         largest = size.max(axis=self.axes, keepdims=True, initial=0.0)
         scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-        size /= scale
-        total = (np.square(size, out=size) if self.p == 2 else size**self.p).sum(axis=self.axes, keepdims=True)
+        size = size / scale
+        total = (size * size if self.p == 2 else size**self.p).sum(axis=self.axes, keepdims=True)
         self.norm = np.asarray(scale * total ** (1 / self.p))
         self.save(x)
         return self.reduced(x, self.norm.astype(x.dtype))
@@ -159,14 +160,14 @@ class Norm(Reduction):
         (x,) = self.saved
         g = grad.reshape(self.kept)
         if self.p == 1:
-            dx: Array = np.sign(x) * g
+            dx = signed(g, x)
         elif self.p == 2:
             with np.errstate(invalid="ignore", divide="ignore"):
                 dx = x * np.where(self.norm == 0, 0, g / self.norm).astype(x.dtype)
         else:
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = (np.abs(x) / self.norm) ** (self.p - 1)
-            dx = np.where((x == 0) | (self.norm == 0), 0, np.sign(x) * g * share).astype(x.dtype)
+            dx = np.where((x == 0) | (self.norm == 0), 0, signed(g, x) * share).astype(x.dtype)
         return dx
 
 
