@@ -208,3 +208,65 @@ def test_gradient(compute: Callable[..., Tensor], shapes: list[tuple[int, ...]])
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 def test_doctests(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
+
+
+# ---- Values ----------------------------------------------------------------------------------------------
+
+
+def test_methods_are_the_functions_of_the_package() -> None:
+    assert set(functions.__all__) <= set(fastconv.__all__)
+    for name in functions.__all__:
+        assert getattr(fastconv, name) is getattr(functions, name)
+        method = inspect.getattr_static(Tensor, name, None)
+        assert method is None or method is getattr(functions, name), name
+        assert getattr(functions, name).__doc__, name
+
+
+def test_arrays_are_taken_as_they_are() -> None:
+    a = np.arange(24.0).reshape(2, 3, 4).transpose(2, 0, 1)[::-1]
+    a.flags.writeable = False
+    for y, expected in (
+        (fastconv.sum(a, 1), a.sum(1)), (fastconv.cat([a, a], -1), np.concatenate([a, a], -1)),
+        (fastconv.max(a, 0).values, a.max(0)), (fastconv.reshape(a, -1), a.reshape(-1)), (fastconv.abs(a), a),
+        (fastconv.flip(a, 0), a[::-1]), (fastconv.where(a > 3, a, 0), np.where(a > 3, a, 0)),
+        (fastconv.matmul(a, a.swapaxes(1, 2)), a @ a.swapaxes(1, 2)),
+    ):
+        assert isinstance(y, Tensor)
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_views_copy_nothing() -> None:
+    x = tensor(np.zeros((4, 1, 6)))
+    for y in (x.reshape(2, 12), x.permute(2, 0, 1), x.transpose(0, 2), x.squeeze(1), x.unsqueeze(0), x.flip(0),
+              x.narrow(0, 1, 2), x.expand(4, 5, 6), x.split(2)[1], x.unbind(2)[0], x.flatten(), x[1:], x.detach()):
+        assert np.may_share_memory(y.numpy(), x.numpy())
+    assert not np.may_share_memory(x.clone().numpy(), x.numpy())
+
+
+def test_norms_do_not_overflow() -> None:
+    assert tensor(np.array([3e200, 4e200])).norm().item() == pytest.approx(5e200)
+    assert tensor(np.array([3e-200, 4e-200])).norm().item() == pytest.approx(5e-200)
+    x = tensor(np.array([3e30, 4e30], np.float32), requires_grad=True)
+    x.norm().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), [0.6, 0.8], rtol=1e-6)
+
+
+def test_a_variance_far_from_zero() -> None:
+    x = tensor((np.arange(5) + 1e6).astype(np.float32))
+    assert x.var().item() == 2.5 and x.std(correction=0).item() == np.float32(np.sqrt(2))
+
+
+def test_operators_of_booleans() -> None:
+    a, b = tensor([True, True, False]), tensor([True, False, False])
+    assert (a & b).tolist() == [True, False, False] and (a | b).tolist() == [True, True, False]
+    assert (~a).tolist() == [False, False, True] and abs(tensor([-1.0])).tolist() == [1.0]
+    assert a.all().item() is False and a.any().item() is True
+
+
+def test_gathered_elements_are_added_up_exactly() -> None:
+    x = tensor(np.zeros((3, 2), np.float32), requires_grad=True)
+    index = np.zeros((10_000, 2), int)
+    x[index[:, 0]].sum().backward()
+    x.gather(0, tensor(np.zeros((3, 2), int))).backward(np.ones((3, 2), np.float32))
+    assert x.grad is not None and x.grad.tolist() == [[10_003, 10_003], [0, 0], [0, 0]]

@@ -16,6 +16,7 @@ from fastconv._conversion import as_tensor, holds_array
 from fastconv._core import Blocked
 from fastconv._operands import Operand, operands, unbroadcast
 from fastconv.autograd import Deferred, Function, Value, plain
+from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, check_broadcast
 from fastconv.ops._check import shown
 
@@ -38,6 +39,8 @@ def broadcast(operation: Function, first: Tensor, second: Tensor) -> Tensor:
     """operation(first, second), with an error of ours where the shapes do not fit."""
     try:
         return operation(first, second)
+    except ShapeError:
+        raise
     except ValueError:
         check_broadcast(first.shape, second.shape)
         raise
