@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from fastconv.nn import functional, init
 from fastconv.nn.activation import ReLU, Sigmoid, Tanh
 from fastconv.nn.container import ModuleList, Sequential
-from fastconv.nn.conv import Conv2d
+from fastconv.nn.conv import Conv1d, Conv2d, Conv3d, DepthwiseConv2d, SeparableConv2d
+from fastconv.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastconv.nn.dropout import Dropout
 from fastconv.nn.linear import Flatten, Identity, Linear
+from fastconv.nn.local import Fold, LocallyConnected1d, LocallyConnected2d, TiledConv2d, Unfold
 from fastconv.nn.loss import CrossEntropyLoss
 from fastconv.nn.losses import (
     BCELoss,
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     from fastconv.nn import constraints, initializers, regularizers, utils
 
 __all__ = [
-    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout",
-    "Flatten", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "Linear",
-    "MSELoss", "MaxPool2d", "Module", "ModuleList", "MultiMarginLoss", "NLLLoss", "Parameter", "ReLU",
-    "Sequential", "Sigmoid", "SmoothL1Loss", "Tanh", "constraints", "functional", "init", "initializers",
+    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv1d", "Conv2d", "Conv3d",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss", "DepthwiseConv2d", "Dropout",
+    "Flatten", "Fold", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss",
+    "Linear", "LocallyConnected1d", "LocallyConnected2d", "MSELoss", "MaxPool2d", "Module", "ModuleList",
+    "MultiMarginLoss", "NLLLoss", "Parameter", "ReLU", "SeparableConv2d", "Sequential", "Sigmoid",
+    "SmoothL1Loss", "Tanh", "TiledConv2d", "Unfold", "constraints", "functional", "init", "initializers",
     "regularization_loss", "regularizers", "utils",
 ]
 

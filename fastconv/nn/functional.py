@@ -5,9 +5,11 @@ On arrays alone, without gradients, use :mod:`fastconv.ops`.
 """
 
 from fastconv.nn.activation import log_softmax, relu, sigmoid, softmax, tanh
-from fastconv.nn.conv import conv2d
+from fastconv.nn.conv import conv1d, conv2d, conv3d
+from fastconv.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from fastconv.nn.dropout import dropout
 from fastconv.nn.linear import linear
+from fastconv.nn.local import fold, locally_connected1d, locally_connected2d, tiled_conv2d, unfold
 from fastconv.nn.loss import cross_entropy
 from fastconv.nn.losses import (
     binary_cross_entropy,
@@ -25,8 +27,9 @@ from fastconv.nn.losses import (
 from fastconv.nn.pool import avg_pool2d, max_pool2d
 
 __all__ = [
-    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv2d", "cross_entropy",
-    "dropout", "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "linear",
-    "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "relu", "sigmoid",
-    "smooth_l1_loss", "softmax", "tanh",
+    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "fold",
+    "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "linear", "locally_connected1d",
+    "locally_connected2d", "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "relu",
+    "sigmoid", "smooth_l1_loss", "softmax", "tanh", "tiled_conv2d", "unfold",
 ]
