@@ -44,7 +44,11 @@ def spread(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def extents(name: str, arguments: tuple[Any, ...], low: int = 0) -> Shape:
     """A shape, given as integers or as one tuple of them."""
-    return tuple([integer(f"{name}[{i}]", n, low) for i, n in enumerate(spread(arguments))])
+    shape = spread(arguments)
+    for i, n in enumerate(shape):
+        if type(n) is not int or n < low:
+            return tuple([*shape[:i], *[integer(f"{name}[{j}]", m, low) for j, m in enumerate(shape[i:], i)]])
+    return shape
 
 
 def check_broadcast(*shapes: Shape) -> None:

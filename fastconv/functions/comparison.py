@@ -25,8 +25,11 @@ def compare(relation: Callable[..., Any], a: Tensor, b: Operand) -> Tensor:
     if both is None:
         return NotImplemented  # type: ignore[no-any-return]
     first, second = both[0].numpy(), both[1].numpy()
-    check_broadcast(first.shape, second.shape)
-    return _bare(relation(first, second))
+    try:
+        return _bare(relation(first, second))
+    except ValueError:
+        check_broadcast(first.shape, second.shape)
+        raise
 
 
 def _bare(value: Any) -> Tensor:
@@ -155,8 +158,11 @@ def where(condition: Tensor | Array, input: Operand, other: Operand) -> Tensor:
     both = operands(as_tensor(input), other)
     if both is None:
         return refuse(other)
-    check_broadcast(mask.shape, both[0].shape, both[1].shape)
-    return Where(mask)(*both)
+    try:
+        return Where(mask)(*both)
+    except ValueError:
+        check_broadcast(mask.shape, both[0].shape, both[1].shape)
+        raise
 
 
 def masked_fill(input: Tensor | Array, mask: Tensor | Array, value: Operand) -> Tensor:
@@ -172,10 +178,10 @@ def masked_fill(input: Tensor | Array, mask: Tensor | Array, value: Operand) -> 
     else:
         value = np.array(value, x.dtype if x.dtype.kind == "f" or isinstance(value, int) else np.float32)
     flags = boolean("mask", mask)
-    check_broadcast(flags.shape, x.shape)
-    if np.broadcast_shapes(flags.shape, x.shape) != x.shape:
+    y = where(flags, value, x)
+    if y.shape != x.shape:
         raise ShapeError(f"mask of shape {flags.shape} must broadcast to the input's shape {x.shape}")
-    return where(flags, value, x)
+    return y
 
 
 def boolean(name: str, value: Tensor | Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv import _tensor
 from fastconv._conversion import as_tensor
-from fastconv._core import Blocked
+from fastconv._core import Blocked, empty
 from fastconv.autograd import Function
 from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, Shape, axis
@@ -50,7 +50,7 @@ class BlockIndex(Function):
 
     def forward(self, x: Blocked) -> Blocked:
         self.shape = x.array.shape
-        return Blocked(np.ascontiguousarray(x.array[self.key]))
+        return blocks_of(x.array[self.key])
 
     def backward(self, grad: Blocked) -> Blocked:
         dx = np.zeros(self.shape, grad.dtype)
@@ -76,6 +76,15 @@ class Gather(Function):
     def backward(self, grad: Array) -> Array:
         positions = self._within(np.arange(int(np.prod(self.shape))).reshape(self.shape))
         return _scattered(np.take_along_axis(positions, self.index, self.axis), grad, self.shape)
+
+
+def blocks_of(part: Array) -> Blocked:
+    """Part of an array in the native layout as images: a copy, in memory that is used again, where it has gaps."""
+    if not part.flags.c_contiguous:
+        copy = empty(part.shape, part.dtype)
+        np.copyto(copy, part)
+        part = copy
+    return Blocked(part)
 
 
 def _may_repeat(key: Any) -> bool:

@@ -15,7 +15,7 @@ from fastconv._operands import common_dtype
 from fastconv.autograd import Function, Value, plain
 from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, axis
-from fastconv.functions.indexing import BLOCK, getitem, select
+from fastconv.functions.indexing import BLOCK, blocks_of, getitem, select
 from fastconv.ops._check import integer, shown
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Concatenation(Function):
         ]
         if not isinstance(grad, Blocked):
             return tuple(parts)
-        return tuple([None if p is None else Blocked(np.ascontiguousarray(p)) for p in parts])
+        return tuple([None if p is None else blocks_of(p) for p in parts])
 
 
 class Stack(Function):
@@ -121,7 +121,10 @@ def _parts(tensors: Tensors) -> list[Tensor]:
     if not tensors:
         raise ValueError("tensors is empty: there is nothing to join")
     parts = [as_tensor(t, f"tensors[{i}]") for i, t in enumerate(tensors)]
-    dtype = functools.reduce(common_dtype, [p.dtype for p in parts])
+    dtypes = [p.dtype for p in parts]
+    if dtypes.count(dtypes[0]) == len(dtypes):
+        return parts
+    dtype = functools.reduce(common_dtype, dtypes)
     return [p.astype(dtype) for p in parts]
 
 

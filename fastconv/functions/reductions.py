@@ -48,8 +48,7 @@ class Mean(Sum):
     def forward(self, x: Array) -> Array:
         total = np.asarray(x.sum(axis=self.axes, dtype=np.float64, keepdims=True))
         count = x.size // total.size if x.size else 0
-        with np.errstate(invalid="ignore"):
-            return self.reduced(x, np.divide(total, count).astype(x.dtype))
+        return self.reduced(x, (total / count if count else total * np.nan).astype(x.dtype))
 
     def backward(self, grad: Array) -> Array:
         return super().backward(grad / np.asarray(self.count, grad.dtype))
