@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastconv import _conversion, _mode, _operands, _tensor, autograd, functions
+from fastconv import _conversion, _mode, _operands, _part, _tensor, autograd, functions
 from fastconv.autograd import Function, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, tensor
 from fastconv.nn import Parameter
 
@@ -54,6 +54,37 @@ def test_gradients_accumulate_and_are_not_shared() -> None:
     assert first.tolist() == [1.0, 1.0], "the tensor that was handed out has not changed"
     a.zero_grad()
     assert a.grad is None
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_gradients_of_slices_are_added_in_place(monkeypatch: pytest.MonkeyPatch, leaf: bool) -> None:
+    sums: list[Any] = []
+    monkeypatch.setattr(autograd, "_sum", lambda *operands: sums.append(operands))
+    x = tensor(np.zeros((3, 2)), requires_grad=True)
+    y = x if leaf else x * 1.0
+    loss = tensor(np.zeros(()))
+    for weight, part in enumerate([*y.split(1), y[1:], y[np.array([True, False, True])]]):
+        loss = loss + part.sum() * weight
+    loss.backward(retain_graph=True)
+    assert x.grad is not None and not sums
+    first = x.grad
+    assert first.tolist() == [[4.0, 4.0], [4.0, 4.0], [9.0, 9.0]]
+    loss.backward()
+    assert x.grad.tolist() == [[8.0, 8.0], [8.0, 8.0], [18.0, 18.0]]
+    assert first.tolist() == [[4.0, 4.0], [4.0, 4.0], [9.0, 9.0]], "what was handed out has not changed"
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_slices_and_the_whole_add_up(leaf: bool) -> None:
+    x = tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x if leaf else x * 1.0
+    (y[1:].sum() + y.sum() + y[:2].sum() + y[0]).backward(retain_graph=True)
+    assert x.grad is not None and x.grad.tolist() == [3.0, 3.0, 2.0]
+    x.zero_grad()
+    seed = np.ones(3, np.float32)
+    (y[[0, 0, 1]] + y + y.expand(3)).backward(seed)
+    assert x.grad is not None and x.grad.tolist() == [4.0, 3.0, 2.0]
+    assert seed.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_gradient_passed_to_backward_is_not_kept() -> None:
@@ -433,7 +464,7 @@ print(*(name for name in new - set(sys.stdlib_module_names) if "cython" not in n
 
 
 @pytest.mark.parametrize(
-    "module", [autograd, _conversion, _mode, _operands, _tensor, functions], ids=lambda m: m.__name__
+    "module", [autograd, _conversion, _mode, _operands, _part, _tensor, functions], ids=lambda m: m.__name__
 )
 def test_doctests(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

@@ -105,6 +105,7 @@ BAD: list[tuple[Callable[[Tensor], Any], type[Exception], str]] = [
     (lambda x: fastconv.stack([x, x], 3), ValueError, "dim must be between -3 and 2"),
     (lambda x: x.pad((1,)), ValueError, "padding"),
     (lambda x: x.pad((1, 1), "wrap"), ValueError, "mode must be one of"),
+    (lambda x: x.pad((1, 1), value="0"), TypeError, "value must be a number, got '0'"),
     (lambda x: fastconv.zeros(-1), ValueError, r"size\[0\] must be"),
     (lambda x: fastconv.ones(2.0), TypeError, r"size\[0\] must be an integer"),
     (lambda x: fastconv.full((2,), "1"), TypeError, "fill_value must be a number"),

@@ -11,6 +11,7 @@ import numpy as np
 from fastconv import _tensor
 from fastconv._conversion import as_tensor
 from fastconv._core import Blocked, empty
+from fastconv._part import Part
 from fastconv.autograd import Function
 from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, Shape, axis
@@ -32,12 +33,10 @@ class Index(Function):
         self.shape = x.shape
         return np.asarray(x[self.key])
 
-    def backward(self, grad: Array) -> Array:
+    def backward(self, grad: Array) -> Array | Part:
         if True in [_may_repeat(k) for k in self.key]:
             return _scattered(np.arange(int(np.prod(self.shape))).reshape(self.shape)[self.key], grad, self.shape)
-        dx = np.zeros(self.shape, grad.dtype)
-        dx[self.key] = grad
-        return dx
+        return Part(grad, self.key, self.shape)
 
 
 class BlockIndex(Function):
@@ -49,13 +48,11 @@ class BlockIndex(Function):
         self.key = key
 
     def forward(self, x: Blocked) -> Blocked:
-        self.shape = x.array.shape
+        self.shape = x.shape
         return blocks_of(x.array[self.key])
 
-    def backward(self, grad: Blocked) -> Blocked:
-        dx = np.zeros(self.shape, grad.dtype)
-        dx[self.key] = grad.array
-        return Blocked(dx)
+    def backward(self, grad: Blocked) -> Part:
+        return Part(grad.array, self.key, self.shape, blocked=True)
 
 
 class Gather(Function):

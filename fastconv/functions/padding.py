@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastconv import ops
 from fastconv.autograd import Function
 from fastconv.functions._dims import Array
+from fastconv.ops._check import shown
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
@@ -27,14 +30,15 @@ class Pad(Function):
         return ops.pad_backward(grad, self.padding, self.mode)
 
 
-def pad(input: Tensor | Array, pad: int | Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+def pad(input: Tensor | Array, pad: int | Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """input with a border, or, where a number is negative, cropped. Arguments and errors are those of ops.pad.
 
     pad: (left, right) of the last axis, then (top, bottom) of the one before it, and so on.
     mode: "constant", "reflect", "replicate" or "circular".
 
-    >>> import numpy as np
     >>> pad(np.ones(2), (1, 2)).tolist()
     [0.0, 1.0, 1.0, 0.0, 0.0]
     """
-    return Pad(pad, mode, value)(input)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float, np.number))):
+        raise TypeError(f"value must be a number, got {shown(value)}")
+    return Pad(pad, mode, 0.0 if value is None else float(value))(input)
