@@ -212,6 +212,71 @@ def test_doctests(module: Any) -> None:
 
 # ---- Values ----------------------------------------------------------------------------------------------
 
+# A function of tensors and its twin on arrays, which computes in float64.
+TWINS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "add": (lambda x, y: fastconv.add(x, y, alpha=2), lambda x, y: x + 2 * y),
+    "sub": (lambda x, y: fastconv.sub(x, y, alpha=2), lambda x, y: x - 2 * y),
+    "mul": (fastconv.mul, np.multiply), "div": (fastconv.div, np.divide),
+    "neg": (lambda x, y: fastconv.neg(x), lambda x, y: -x),
+    "pow": (lambda x, y: fastconv.pow(x.abs(), y), lambda x, y: np.abs(x) ** y),
+    "maximum": (fastconv.maximum, np.maximum), "minimum": (fastconv.minimum, np.minimum),
+    "matmul": (lambda x, y: fastconv.matmul(x, y.unsqueeze(-1)), lambda x, y: x @ y[:, None]),
+    "eq": (fastconv.eq, np.equal), "ne": (fastconv.ne, np.not_equal), "lt": (fastconv.lt, np.less),
+    "le": (fastconv.le, np.less_equal), "gt": (fastconv.gt, np.greater), "ge": (fastconv.ge, np.greater_equal),
+    "where": (lambda x, y: fastconv.where(x > y, x, y * 2), lambda x, y: np.where(x > y, x, y * 2)),
+    "masked_fill": (lambda x, y: x.masked_fill(y > 0, -9), lambda x, y: np.where(y > 0, -9, x)),
+    "exp": (lambda x, y: fastconv.exp(x), lambda x, y: np.exp(x)),
+    "log": (lambda x, y: fastconv.log(x * x), lambda x, y: np.log(x * x)),
+    "log1p": (lambda x, y: fastconv.log1p(x * x), lambda x, y: np.log1p(x * x)),
+    "sqrt": (lambda x, y: fastconv.sqrt(x * x), lambda x, y: np.abs(x)),
+    "square": (lambda x, y: fastconv.square(x), lambda x, y: x * x),
+    "clamp": (lambda x, y: fastconv.clamp(x, -0.5, 0.5), lambda x, y: np.clip(x, -0.5, 0.5)),
+    "sigmoid": (lambda x, y: fastconv.sigmoid(x), lambda x, y: 1 / (1 + np.exp(-x))),
+    "tanh": (lambda x, y: fastconv.tanh(x), lambda x, y: np.tanh(x)),
+    "sum": (lambda x, y: x.sum((0, 2)), lambda x, y: x.sum((0, 2))),
+    "mean": (lambda x, y: x.mean(-1, keepdim=True), lambda x, y: x.mean(-1, keepdims=True)),
+    "var": (lambda x, y: x.var((0, 1)), lambda x, y: x.var((0, 1), ddof=1)),
+    "std": (lambda x, y: x.std(correction=0), lambda x, y: x.std()),
+    "prod": (lambda x, y: x.prod(1), lambda x, y: x.prod(1)),
+    "cumsum": (lambda x, y: x.cumsum(1), lambda x, y: x.cumsum(1)),
+    "norm": (lambda x, y: x.norm(3, 1), lambda x, y: (np.abs(x) ** 3).sum(1) ** (1 / 3)),
+    "max": (lambda x, y: x.max(1).values, lambda x, y: x.max(1)), "min": (lambda x, y: x.min(), lambda x, y: x.min()),
+    "argmax": (lambda x, y: x.argmax(2), lambda x, y: x.argmax(2)),
+    "argmin": (lambda x, y: x.argmin(), lambda x, y: x.argmin()),
+    "amax": (lambda x, y: x.amax((0, 1)), lambda x, y: x.max((0, 1))),
+    "amin": (lambda x, y: x.amin(0), lambda x, y: x.min(0)),
+    "flatten": (lambda x, y: x.flatten(1), lambda x, y: x.reshape(2, 12)),
+    "permute": (lambda x, y: x.permute(2, 0, 1), lambda x, y: x.transpose(2, 0, 1)),
+    "transpose": (lambda x, y: x.transpose(0, -1), lambda x, y: x.swapaxes(0, -1)),
+    "broadcast_to": (lambda x, y: y.expand(2, 3, -1), lambda x, y: np.broadcast_to(y, (2, 3, 4))),
+    "repeat": (lambda x, y: x.repeat(2, 1, 1, 3), lambda x, y: np.tile(x, (2, 1, 1, 3))),
+    "flip": (lambda x, y: x.flip(0, 2), lambda x, y: np.flip(x, (0, 2))),
+    "roll": (lambda x, y: x.roll((1, -1), (0, 2)), lambda x, y: np.roll(x, (1, -1), (0, 2))),
+    "gather": (lambda x, y: x.gather(2, x.argmax(2, keepdim=True)), lambda x, y: x.max(2, keepdims=True)),
+    "index_select": (lambda x, y: x.index_select(1, np.array([2, 2, 0])), lambda x, y: x[:, [2, 2, 0]]),
+    "narrow": (lambda x, y: x.narrow(2, -3, 2), lambda x, y: x[..., 1:3]),
+    "cat": (lambda x, y: fastconv.cat([x, x[:, :1]], 1), lambda x, y: np.concatenate([x, x[:, :1]], 1)),
+    "stack": (lambda x, y: fastconv.stack([x, x + y], 2), lambda x, y: np.stack([x, x + y], 2)),
+    "split": (lambda x, y: x.split([1, 3], -1)[1], lambda x, y: x[..., 1:]),
+    "chunk": (lambda x, y: x.chunk(2, 1)[0], lambda x, y: x[:, :2]),
+    "unbind": (lambda x, y: x.unbind(1)[2], lambda x, y: x[:, 2]),
+    "select": (lambda x, y: x.select(1, -1), lambda x, y: x[:, -1]),
+    "pad": (lambda x, y: x.pad((1, 2, 0, 1)), lambda x, y: np.pad(x, ((0, 0), (0, 1), (1, 2)))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("name", TWINS)
+def test_values(name: str, dtype: Any) -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 3, 4)).astype(dtype), rng.normal(size=4).astype(dtype)
+    mine, twin = TWINS[name]
+    found, expected = mine(tensor(x), tensor(y)), twin(x.astype(np.float64), y.astype(np.float64))
+    assert found.shape == expected.shape
+    assert found.dtype == (dtype if expected.dtype.kind == "f" else expected.dtype)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12 if dtype == np.float64 else 2e-6, atol=1e-6)
+
+
 
 def test_methods_are_the_functions_of_the_package() -> None:
     assert set(functions.__all__) <= set(fastconv.__all__)

@@ -14,6 +14,7 @@ from fastconv.autograd import Function
 from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, Dims, axes, check_broadcast
 from fastconv.functions.arithmetic import refuse
+from fastconv.ops._check import flag
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
@@ -107,7 +108,7 @@ def all(input: Tensor | Array, dim: Dims = None, keepdim: bool = False) -> Tenso
     [False, True]
     """
     x = as_tensor(input).numpy()
-    return _bare(x.all(axes(dim, x.ndim), keepdims=keepdim))
+    return _bare(x.all(axes(dim, x.ndim), keepdims=flag("keepdim", keepdim)))
 
 
 def any(input: Tensor | Array, dim: Dims = None, keepdim: bool = False) -> Tensor:
@@ -117,7 +118,7 @@ def any(input: Tensor | Array, dim: Dims = None, keepdim: bool = False) -> Tenso
     [True, False]
     """
     x = as_tensor(input).numpy()
-    return _bare(x.any(axes(dim, x.ndim), keepdims=keepdim))
+    return _bare(x.any(axes(dim, x.ndim), keepdims=flag("keepdim", keepdim)))
 
 
 # ---- Choosing --------------------------------------------------------------------------------------------

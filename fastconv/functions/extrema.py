@@ -13,6 +13,7 @@ from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, Dims, Shape, axes, axis
 from fastconv.functions.arithmetic import maximum, minimum
 from fastconv.functions.reductions import Reduction
+from fastconv.ops._check import flag
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
@@ -49,7 +50,7 @@ class FirstExtremum(Function):
     """y = the largest element along an axis, or the smallest; g goes to the first of them."""
 
     def __init__(self, axis: int, keepdim: bool, largest: bool) -> None:
-        self.axis, self.keepdim, self.largest = axis, keepdim, largest
+        self.axis, self.keepdim, self.largest = axis, flag("keepdim", keepdim), largest
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
@@ -162,4 +163,4 @@ def _place(name: str, search: Any, input: Tensor | Array, dim: int | None, keepd
     x = as_tensor(input)
     along = None if dim is None else axis(dim, x.ndim)
     _need_elements(name, x, None if along is None or not x.ndim else (along,))
-    return result(np.asarray(search(x.numpy(), along if x.ndim else None, keepdims=keepdim)), None)
+    return result(np.asarray(search(x.numpy(), along if x.ndim else None, keepdims=flag("keepdim", keepdim))), None)

@@ -13,7 +13,7 @@ from fastconv._operands import accurate_sum, floating
 from fastconv.autograd import Function
 from fastconv.functions._dims import Array, Dims, Shape, axes, axis
 from fastconv.functions.elementwise import signed
-from fastconv.ops._check import shown
+from fastconv.ops._check import flag, shown
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
@@ -23,7 +23,7 @@ class Reduction(Function):
     """What takes axes away, or leaves them with one element each (keepdim)."""
 
     def __init__(self, axes: Shape | None, keepdim: bool) -> None:
-        self.axes, self.keepdim = axes, keepdim
+        self.axes, self.keepdim = axes, flag("keepdim", keepdim)
 
     def reduced(self, x: Array, y: Array) -> Array:
         """y, which was computed with keepdims, as the result."""
