@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._core import Blocked
+from fastconv.ops.conv import BLOCK
 
 Array = np.ndarray[Any, Any]
 
@@ -32,8 +33,10 @@ class Part:
 
     def whole(self) -> Array | Blocked:
         """The same with the zeros, in memory of its own."""
-        n, channels, *space = self.shape if self.blocked else (0, 0)
-        full = np.zeros((n, channels // 16, *space, 16) if self.blocked else self.shape, self.dtype)
+        shape = self.shape
+        if self.blocked:
+            shape = (shape[0], shape[1] // BLOCK, *shape[2:], BLOCK)
+        full = np.zeros(shape, self.dtype)
         full[self.key] = self.array
         return Blocked(full) if self.blocked else full
 

@@ -16,11 +16,10 @@ from fastconv.autograd import Function
 from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, Shape, axis
 from fastconv.ops._check import integer
+from fastconv.ops.conv import BLOCK
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
-
-BLOCK = 16    # channels of a block of the native layout
 
 
 class Index(Function):

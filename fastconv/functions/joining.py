@@ -15,8 +15,9 @@ from fastconv._operands import common_dtype
 from fastconv.autograd import Function, Value, plain
 from fastconv.errors import ShapeError
 from fastconv.functions._dims import Array, axis
-from fastconv.functions.indexing import BLOCK, blocks_of, getitem, select
+from fastconv.functions.indexing import blocks_of, getitem, select
 from fastconv.ops._check import integer, shown
+from fastconv.ops.conv import BLOCK
 
 if TYPE_CHECKING:
     from fastconv._tensor import Tensor
