@@ -2,6 +2,7 @@
 """Convolutional networks at the speed limit of a CPU, on NumPy arrays.
 
 fastconv.ops        pure functions on arrays, each with its gradient next to it
+fastconv.Tensor     an array that remembers how it was made; fastconv.cat, fastconv.where and other functions of them
 fastconv.nn         layers, losses and initialisers with PyTorch's names
 fastconv.filters    image filters: Sobel, Gaussian, sharpen and others
 fastconv.optim      SGD, Adam, AdamW, RMSprop, Adagrad; learning-rate schedules
@@ -19,11 +20,12 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastconv import _config, filters, nn, ops, optim
+from fastconv import _config, autograd, filters, functions, nn, ops, optim
 from fastconv._config import cpu_info, get_num_threads, set_isa, set_num_threads, show_config
 from fastconv.autograd import Tensor, no_grad, tensor
 from fastconv.caches import cache_clear, cache_info
 from fastconv.errors import DataError, ShapeError, WeightsError
+from fastconv.functions import *  # noqa: F403 - operations on tensors, with PyTorch's names
 from fastconv.ops import algorithm
 from fastconv.random import manual_seed
 
@@ -80,6 +82,7 @@ __all__ = [
     "Tensor",
     "WeightsError",
     "algorithm",
+    "autograd",
     "cache_clear",
     "cache_info",
     "callbacks",
@@ -88,6 +91,7 @@ __all__ = [
     "explain",
     "filters",
     "fit",
+    "functions",
     "get_num_threads",
     "manual_seed",
     "nn",
@@ -101,3 +105,4 @@ __all__ = [
     "summary",
     "tensor",
 ]
+__all__ += functions.__all__

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Writing files so that a reader, a crash or Ctrl-C never meets half of one; reading arrays without trusting them."""
 
+from __future__ import annotations
+
 import io
 import math
 import os
@@ -9,10 +11,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 from fastconv.errors import WeightsError
 

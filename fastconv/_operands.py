@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastconv._tensor import Array, Dims, Tensor, as_tensor
+from fastconv import _tensor
+from fastconv._conversion import as_tensor, result
+
+if TYPE_CHECKING:
+    from fastconv._tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+Operand = Any    # a Tensor, an array, or a number
 
 
-def operands(a: Tensor, b: Any, needs_float: bool = False) -> tuple[Tensor, Tensor] | None:
+def operands(a: Tensor, b: Operand, needs_float: bool = False) -> tuple[Tensor, Tensor] | None:
     """a and b in their common element type; None where b is nothing to calculate with."""
-    if isinstance(b, Tensor) and a.dtype == b.dtype and a.dtype.kind == "f":
+    if isinstance(b, _tensor.Tensor) and a.dtype == b.dtype and a.dtype.kind == "f":
         return a, b
     if isinstance(b, (bool, int, float, np.generic)):
         # A number is as precise as the tensor it meets.
@@ -20,15 +27,16 @@ def operands(a: Tensor, b: Any, needs_float: bool = False) -> tuple[Tensor, Tens
         dtype = np.dtype(np.float32) if is_float and a.dtype.kind != "f" else a.dtype
         if dtype == np.bool_ and not isinstance(b, (bool, np.bool_)):
             dtype = np.dtype(np.int64)
-        return a.astype(dtype), Tensor(np.array(b, dtype))
-    if not isinstance(b, (Tensor, np.ndarray)):
+        return a.astype(dtype), result(np.array(b, dtype), None)
+    if not isinstance(b, (_tensor.Tensor, np.ndarray)):
         return None
     b = as_tensor(b)
-    dtype = _common_dtype(a.dtype, b.dtype, needs_float)
+    dtype = common_dtype(a.dtype, b.dtype, needs_float)
     return a.astype(dtype), b.astype(dtype)
 
 
-def _common_dtype(a: np.dtype[Any], b: np.dtype[Any], needs_float: bool) -> np.dtype[Any]:
+def common_dtype(a: np.dtype[Any], b: np.dtype[Any], needs_float: bool = False) -> np.dtype[Any]:
+    """The element type in which a and b meet; TypeError for float32 with float64."""
     floats = [d for d in (a, b) if d.kind == "f"]
     if len(floats) == 2 and a != b:
         raise TypeError(
@@ -39,11 +47,17 @@ def _common_dtype(a: np.dtype[Any], b: np.dtype[Any], needs_float: bool) -> np.d
     return np.dtype(np.float32) if needs_float else np.result_type(a, b)
 
 
-def accurate_sum(x: Array, axes: Dims = None, keepdims: bool = False) -> Array:
-    """The sum over ``axes`` in the type of x, with a float64 accumulator."""
+def floating(x: Tensor | Array) -> Tensor:
+    """x as a tensor of floats: what holds integers or booleans becomes float32."""
+    t = as_tensor(x)
+    return t if t.dtype.kind == "f" else t.astype(np.float32)
+
+
+def accurate_sum(x: Array, axes: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """The sum over ``axes`` in the type of x, with a float64 accumulator; of integers as int64."""
     if x.dtype.kind != "f":
-        return np.asarray(x.sum(axis=axes, keepdims=keepdims))
-    return np.asarray(x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)).astype(x.dtype)
+        return np.asarray(x.sum(axis=axes, dtype=np.int64, keepdims=keepdims))
+    return np.asarray(x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)).astype(x.dtype, copy=False)
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:

@@ -5,29 +5,25 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from fastconv import autograd, functions
+from fastconv._conversion import gradient_for, plain_array
 from fastconv._core import Blocked
-from fastconv.errors import ShapeError
+from fastconv.functions import arithmetic, elementwise, indexing, product
+from fastconv.functions.arithmetic import binary
+from fastconv.functions.comparison import compare
 
 if TYPE_CHECKING:
     from fastconv.autograd import Function
 
 Array = np.ndarray[Any, Any]
-Dims = int | tuple[int, ...] | None
-
-
-class Max(NamedTuple):
-    """What ``Tensor.max(dim)`` returns."""
-
-    values: Tensor
-    indices: Tensor
 
 
 class Tensor:
-    """A NumPy array that remembers how it was made. Make one with :func:`tensor`.
+    """A NumPy array that remembers how it was made. Make one with :func:`fastconv.tensor`.
 
     value: an array of floats, integers or booleans; it is not copied.
     requires_grad: whether :meth:`backward` shall compute ``grad``; needs float32 or float64.
@@ -49,7 +45,7 @@ class Tensor:
     _version = 0
 
     def __init__(self, value: Array, requires_grad: bool = False) -> None:
-        self._value: Array | Blocked | autograd.Deferred = _plain_array(value, "value")
+        self._value: Array | Blocked | autograd.Deferred = plain_array(value, "value")
         self._node: Function | None = None
         self._grad: Tensor | None = None
         self._requires_grad = False
@@ -188,7 +184,7 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | Array | None) -> None:
-        self._grad = None if value is None else Tensor(_gradient_for(self, value, "grad"))
+        self._grad = None if value is None else Tensor(gradient_for(self, value, "grad"))
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -220,7 +216,7 @@ class Tensor:
                     "or reduce the tensor to one number first, with .sum() or .mean()"
                 )
             gradient = np.ones(self.shape, self.dtype)
-        autograd.walk(self, _gradient_for(self, gradient, "gradient"), retain_graph)
+        autograd.walk(self, gradient_for(self, gradient, "gradient"), retain_graph)
 
     def detach(self) -> Tensor:
         """The same value, without its history."""
@@ -240,126 +236,9 @@ class Tensor:
         if self._node is not None:
             raise RuntimeError(f"cannot {what} a tensor with its history; use .detach() first")
 
-    # -- Arithmetic. Every method names the Function that carries its mathematics.
+    # -- Element types.
 
-    def __add__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Add, self, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Subtract, self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Subtract, self, other, swap=True)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Multiply, self, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Divide, self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Divide, self, other, swap=True)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Power, self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return functions.binary(functions.Power, self, other, swap=True)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return functions.binary(functions.MatMul, self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return functions.binary(functions.MatMul, self, other, swap=True)
-
-    def __neg__(self) -> Tensor:
-        return functions.Negate()(self)
-
-    def exp(self) -> Tensor:
-        return functions.Exp()(self)
-
-    def log(self) -> Tensor:
-        return functions.Log()(self)
-
-    def relu(self) -> Tensor:
-        value = self._value
-        if isinstance(value, autograd.Deferred):
-            return value.with_relu()(*value.inputs)
-        return functions.ReLU()(self)
-
-    def sigmoid(self) -> Tensor:
-        return functions.Sigmoid()(self)
-
-    def tanh(self) -> Tensor:
-        return functions.Tanh()(self)
-
-    # -- Reductions.
-
-    def sum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The sum over all axes, or over those of ``dim``, accumulated in float64."""
-        return functions.Sum(dim, keepdim)(self)
-
-    def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The mean over all axes, or over those of ``dim``, accumulated in float64; floats only."""
-        return functions.Mean(dim, keepdim)(self)
-
-    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest element; with ``dim`` (values, indices) along that axis."""
-        if dim is None:
-            return functions.Maximum()(self)
-        indices = np.expand_dims(self.numpy().argmax(dim), dim)
-        values = functions.TakeAlong(indices, dim)(self)
-        if keepdim:
-            return Max(values, Tensor(indices))
-        return Max(values.reshape(np.delete(self.shape, dim).tolist()), Tensor(indices.squeeze(dim)))
-
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The index of the largest element, in the flattened tensor or along ``dim``."""
-        return Tensor(np.asarray(np.argmax(self.numpy(), dim, keepdims=keepdim)))
-
-    # -- Shape.
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in another shape; one extent may be -1."""
-        return functions.Reshape(_spread(shape))(self)
-
-    view = reshape
-
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Join the axes from ``start_dim`` to ``end_dim`` into one."""
-        if self.ndim == 0:
-            return self.reshape(1)
-        first, last = (range(self.ndim)[d] for d in (start_dim, end_dim))
-        if first > last:
-            raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-        joined = int(np.prod(self.shape[first:last + 1]))
-        return self.reshape(*self.shape[:first], joined, *self.shape[last + 1:])
-
-    def permute(self, *dims: Any) -> Tensor:
-        """The axes in another order."""
-        return functions.Permute(_spread(dims))(self)
-
-    def transpose(self, dim0: int, dim1: int) -> Tensor:
-        """Two axes exchanged."""
-        order = list(range(self.ndim))
-        order[dim0], order[dim1] = order[dim1], order[dim0]
-        return self.permute(order)
-
-    def __getitem__(self, key: Any) -> Tensor:
-        return functions.Index(key)(self)
-
-    # -- Element types and comparisons.
-
-    def astype(self, dtype: Any) -> Tensor:
-        """Another element type. From float to float the gradient is converted back, else it ends here."""
-        dtype = np.dtype(dtype)
-        if self.dtype == dtype:
-            return self
-        return functions.Cast(dtype)(self) if dtype.kind == "f" else Tensor(self.numpy().astype(dtype))
+    astype = elementwise.astype
 
     def float(self) -> Tensor:
         """As float32."""
@@ -369,91 +248,148 @@ class Tensor:
         """As float64."""
         return self.astype(np.float64)
 
+    # -- Operators. Every one names the Function that carries its mathematics.
+
+    def __add__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Add, self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Subtract, self, other, swap=True)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Multiply, self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Divide, self, other, swap=True)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return binary(arithmetic.Power, self, other, swap=True)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return binary(product.MatMul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return binary(product.MatMul, self, other, swap=True)
+
+    __neg__ = functions.neg
+    __abs__ = functions.abs
+    __invert__ = functions.logical_not
+    __getitem__ = indexing.getitem
+
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return functions.compare(np.equal, self, other)
+        return compare(np.equal, self, other)
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return functions.compare(np.not_equal, self, other)
+        return compare(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Tensor:
-        return functions.compare(np.less, self, other)
+        return compare(np.less, self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return functions.compare(np.less_equal, self, other)
+        return compare(np.less_equal, self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return functions.compare(np.greater, self, other)
+        return compare(np.greater, self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return functions.compare(np.greater_equal, self, other)
+        return compare(np.greater_equal, self, other)
 
+    def __and__(self, other: Any) -> Tensor:
+        return compare(np.logical_and, self, other)
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor holding a copy of ``data``: a number, nested lists of numbers, an array or a tensor.
+    __rand__ = __and__
 
-    dtype: by default that of an array or a tensor, float32 for Python's floats, int64 for its integers.
+    def __or__(self, other: Any) -> Tensor:
+        return compare(np.logical_or, self, other)
 
-    >>> tensor([1, 2]).dtype, tensor([1.0, 2.0]).dtype
-    (dtype('int64'), dtype('float32'))
-    """
-    typed = isinstance(data, (np.ndarray, np.generic, Tensor))
-    if isinstance(data, np.ndarray):
-        data = _plain_array(data, "data")
-    value = np.array(data, dtype)
-    if dtype is None and not typed and value.dtype == np.float64:
-        value = value.astype(np.float32)
-    return Tensor(value, requires_grad)
+    __ror__ = __or__
 
+    # -- Methods: the functions of fastconv.functions, where they are documented.
 
-def as_tensor(value: Tensor | Array, name: str = "input") -> Tensor:
-    """``value`` itself if it is a tensor, else a tensor sharing the array's memory.
+    add = functions.add
+    sub = functions.sub
+    mul = functions.mul
+    div = functions.div
+    pow = functions.pow
+    neg = functions.neg
+    maximum = functions.maximum
+    minimum = functions.minimum
+    matmul = functions.matmul
 
-    TypeError for anything else: a list here is more often a mistake than a wish.
+    eq = functions.eq
+    ne = functions.ne
+    lt = functions.lt
+    le = functions.le
+    gt = functions.gt
+    ge = functions.ge
+    isnan = functions.isnan
+    isfinite = functions.isfinite
+    logical_and = functions.logical_and
+    logical_or = functions.logical_or
+    logical_not = functions.logical_not
+    all = functions.all
+    any = functions.any
+    masked_fill = functions.masked_fill
 
-    >>> a = np.zeros(2)
-    >>> as_tensor(a).numpy() is a
-    True
-    """
-    return value if isinstance(value, Tensor) else Tensor(_plain_array(value, name))
+    exp = functions.exp
+    log = functions.log
+    log1p = functions.log1p
+    sqrt = functions.sqrt
+    square = functions.square
+    abs = functions.abs
+    clamp = functions.clamp
+    clone = functions.clone
+    relu = functions.relu
+    sigmoid = functions.sigmoid
+    tanh = functions.tanh
 
+    sum = functions.sum
+    mean = functions.mean
+    var = functions.var
+    std = functions.std
+    prod = functions.prod
+    cumsum = functions.cumsum
+    norm = functions.norm
 
-def result(value: Array | Blocked | autograd.Deferred, node: Function | None) -> Tensor:
-    """What an operation made, without the checks of the constructor; recorded where ``node`` is given."""
-    made = Tensor.__new__(Tensor)
-    made._value = value
-    made._node = node
-    made._grad = None
-    made._requires_grad = node is not None
-    return made
+    max = functions.max
+    min = functions.min
+    amax = functions.amax
+    amin = functions.amin
+    argmax = functions.argmax
+    argmin = functions.argmin
 
+    reshape = functions.reshape
+    flatten = functions.flatten
+    squeeze = functions.squeeze
+    unsqueeze = functions.unsqueeze
+    permute = functions.permute
+    transpose = functions.transpose
+    broadcast_to = functions.broadcast_to
+    repeat = functions.repeat
+    flip = functions.flip
+    roll = functions.roll
+    pad = functions.pad
 
-def _plain_array(value: Any, name: str) -> Array:
-    if type(value) is not np.ndarray:
-        if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
-            kind = type(value).__name__
-            raise TypeError(f"{name} must be a fastconv.Tensor or a numpy.ndarray, got {kind}")
-        value = value.view(np.ndarray)
-    array: Array = value
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold floats, integers or booleans, got {array.dtype}")
-    return array
+    gather = functions.gather
+    index_select = functions.index_select
+    narrow = functions.narrow
+    select = functions.select
+    split = functions.split
+    chunk = functions.chunk
+    unbind = functions.unbind
 
-
-def _gradient_for(target: Tensor, value: Tensor | Array, name: str) -> Array:
-    array = as_tensor(value, name).numpy()
-    if array.shape != target.shape:
-        raise ShapeError(f"{name} must have the tensor's shape {target.shape}, got {array.shape}")
-    if array.dtype != target.dtype:
-        raise TypeError(f"{name} must have the tensor's element type {target.dtype}, got {array.dtype}")
-    return array
-
-
-def _spread(arguments: tuple[Any, ...]) -> tuple[SupportsIndex, ...]:
-    """f(2, 3) and f((2, 3)) mean the same."""
-    if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
-        return tuple(arguments[0])
-    return arguments
-
-
-# At the end: see the end of autograd.py.
-from fastconv import autograd, functions  # noqa: E402
+    view = reshape
+    expand = broadcast_to

@@ -12,7 +12,7 @@ Tensors are values: no operation changes one in place, ``a += b`` makes a new te
 from a value that is no longer the one of the forward pass.
 
 This file is the tape. The modes of a thread are in ``_mode.py``, Tensor is in ``_tensor.py``, the operations
-(Add, Sum, Index, ...) in ``functions.py``.
+(Add, Sum, Index, ...) in ``functions/``.
 
 >>> x = tensor([1.0, 2.0, 3.0], requires_grad=True)
 >>> (x * x).sum().backward()
@@ -33,6 +33,7 @@ import numpy as np
 
 from fastconv._core import Blocked, block
 from fastconv._mode import enable_grad, is_grad_enabled, mode, no_grad, plain_results, wants_native
+from fastconv._part import Part
 from fastconv.ops._fold import Normalization
 from fastconv.ops.act import add, relu_backward
 
@@ -115,8 +116,8 @@ class Function:
     only: so they are freed in time and checked for changes. Inputs given as None arrive as None.
 
     ``backward(self, grad)`` returns one gradient for each input, of the input's shape and type; None where
-    ``self.needs`` is false. A single input needs no tuple. It may return ``grad`` itself or a view of it, but
-    never a saved array, and changes neither, but for ``grad`` where ``self.owns_grad``.
+    ``self.needs`` is false. A single input needs no tuple, and for a slice of it a Part will do. It may return ``grad``
+    itself or a view of it, but never a saved array, and changes neither, but for ``grad`` where ``self.owns_grad``.
 
     With ``native = True`` inputs may also be images in the native layout (``_core.Blocked``), and so may be the
     result, or a Deferred, and the gradients that backward returns; the gradient it is given has the layout of the
@@ -237,7 +238,7 @@ class Function:
         self._saved = self.inputs = self._versions = ()
         self._used = True
 
-    def gradients(self, grad: Value, owned: bool = False, rectified: bool = False) -> list[Value | None]:
+    def gradients(self, grad: Value, owned: bool = False, rectified: bool = False) -> list[Value | Part | None]:
         """backward(grad), checked, with None for every input that needs none. owned: nobody else sees grad."""
         mine = in_layout(grad, self._blocked)
         self.owns_grad, self.grad_is_rectified = owned or mine is not grad, rectified
@@ -252,8 +253,8 @@ class Function:
             for g, need, t in zip(result, self.needs, self.inputs, strict=True)
         ]
 
-    def _checked(self, grad: Any, target: Tensor) -> Value:
-        array: Value = grad if type(grad) is Blocked else np.asarray(grad)
+    def _checked(self, grad: Any, target: Tensor) -> Value | Part:
+        array: Value | Part = grad if isinstance(grad, (Blocked, Part)) else np.asarray(grad)
         if array.shape != target.shape or array.dtype != target.dtype:
             raise RuntimeError(
                 f"{type(self).__name__}.backward returned {array.dtype} {array.shape} "
@@ -341,7 +342,12 @@ def _pass_on(
         if mine is None or source is None:
             continue
         key = source._node or source
-        others = [g for j, g in enumerate(gradients) if j != i]
+        if isinstance(mine, Part):
+            if key in owned and key in arrived and mine.add_to(arrived[key]):
+                rectified.discard(key)
+                continue
+            mine = mine.whole()
+        others = [g for j, g in enumerate(gradients) if j != i and not isinstance(g, Part)]
         alone = _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others])
         if not node.gives_rectified:
             rectified.discard(key)
@@ -355,6 +361,7 @@ def _pass_on(
             array = plain(mine)
             kept = array is not mine or (alone and _has_all_its_memory(array))
             arrived[key] = array if kept else array.copy()
+            owned.add(key)
         else:
             arrived[key] = mine
             if alone:
@@ -383,6 +390,7 @@ def _receive(target: Tensor, grad: Array) -> None:
     target._grad = Tensor(grad if target._grad is None else np.asarray(target._grad.numpy() + grad))
 
 
-# Tensor's methods call operations, operations are Functions, and Functions take and make Tensors. So this
-# file and _tensor.py import what they need at their ends, when everything they may be asked for exists.
-from fastconv._tensor import Tensor, as_tensor, result, tensor  # noqa: E402
+# Tensor's methods are operations, operations are Functions, and Functions take and make Tensors. So this file imports
+# Tensor at its end, when everything it may be asked for exists, and operations reach it through its module.
+from fastconv._conversion import as_tensor, result, tensor  # noqa: E402
+from fastconv._tensor import Tensor  # noqa: E402
