@@ -11,6 +11,7 @@
 #include "kernels/planar_template.h"
 #include "kernels/spread_template.h"
 #include "kernels/pool_template.h"
+#include "kernels/exp_template.h"
 #include "kernels/act_template.h"
 #include "kernels/norm_template.h"
 #include "kernels/update_template.h"
