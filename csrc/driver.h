@@ -11,6 +11,8 @@ static inline int64_t fc_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b
 static inline int64_t fc_round_up(int64_t a, int64_t b) { return fc_ceil_div(a, b) * b; }
 static inline int64_t fc_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fc_max(int64_t a, int64_t b) { return a > b ? a : b; }
+/* Half of x, rounded up to a multiple of `granule`. */
+static inline int64_t fc_half(int64_t x, int64_t granule) { return fc_round_up(fc_ceil_div(x, 2), granule); }
 static inline int64_t fc_gcd(int64_t a, int64_t b) { return b ? fc_gcd(b, a % b) : a; }
 static inline int64_t fc_volume(const int64_t *v) { return v[0] * v[1] * v[2]; }
 static inline size_t fc_align(size_t bytes) { return (bytes + 63) / 64 * 64; }

@@ -228,20 +228,26 @@ fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const 
  *
  *     fc_sgd     g += decay p;   v = momentum v + gain g;   p -= rate (g without v, or v, or nesterov: g + momentum v)
  *     fc_adam    p *= keep;   g += decay p;   m += gain (g - m);   v = momentum v + square_gain g^2
- *                p -= rate m / (sqrt(v or the largest v so far) / root + eps) */
+ *                p -= rate m / (sqrt(v or the largest v so far) / root + eps)
+ *     fc_rmsprop g += decay p;   v = keep v + gain g^2;   a += gain (g - a)
+ *                s = g / (sqrt(v, or with a v - a^2) + eps);   m = momentum m + s;   p -= rate (s, or with m m)
+ *     fc_adagrad g += decay p;   v += g^2;   p -= rate g / (sqrt(v) + eps) */
 
 typedef struct {
     fc_dtype dtype;
     int64_t n;
     void *p;
     const void *g;
-    void *state[3];    /* fc_sgd: v or NULL. fc_adam: m, v, the largest v or NULL */
+    void *state[3];    /* fc_sgd: v or NULL. fc_adam: m, v, the largest v or NULL. fc_rmsprop: v, m or NULL, a or NULL.
+                          fc_adagrad: v */
     double rate, decay, momentum, gain, keep, square_gain, root, eps;
     int nesterov, ascend, threads;
 } fc_update;
 
 fc_status fc_sgd(const fc_update *u);
 fc_status fc_adam(const fc_update *u);
+fc_status fc_rmsprop(const fc_update *u);
+fc_status fc_adagrad(const fc_update *u);
 
 /* ---- Batch normalisation ------------------------------------------------------------------------------------------
  * y = (x - mean) / sqrt(var + eps) * weight + bias per channel, or max(0, y) with relu. The statistics are the batch's, with

@@ -4,7 +4,7 @@
 fastconv.ops        pure functions on arrays, each with its gradient next to it
 fastconv.nn         layers, losses and initialisers with PyTorch's names
 fastconv.filters    image filters: Sobel, Gaussian, sharpen and others
-fastconv.optim      SGD, Adam, AdamW
+fastconv.optim      SGD, Adam, AdamW, RMSprop, Adagrad; learning-rate schedules
 fastconv.reference  the slow, obvious twin of every operation
 
 >>> import numpy as np

@@ -177,6 +177,15 @@ def adam(
 ) -> None:
     """One step of Adam, likewise."""
 
+def rmsprop(
+    p: Array, g: Array, v: Array, m: Array | None, a: Array | None, rate: float, decay: float, alpha: float,
+    momentum: float, eps: float, ascend: bool,
+) -> None:
+    """One step of RMSprop, likewise."""
+
+def adagrad(p: Array, g: Array, v: Array, rate: float, decay: float, eps: float, ascend: bool) -> None:
+    """One step of Adagrad, likewise."""
+
 @final
 class Norm:
     """Batch normalisation of x per channel, and its gradients; max(0, that) with relu.

@@ -8,7 +8,6 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libc.string cimport memmove, memset
 
-import math
 import os
 import threading
 
@@ -144,13 +143,20 @@ cdef void keep(void *memory, size_t bytes) noexcept:
     kept_bytes += bytes
 
 
+cdef object numpy_dtype = np.dtype, numpy_empty = np.empty, numpy_array = np.ndarray
+
+
 def empty(tuple shape, dtype):
     """np.empty, on kept memory where it is worth it."""
-    cdef Py_ssize_t count = math.prod(shape)
-    dtype = np.dtype(dtype)
-    if not SMALL <= count * dtype.itemsize <= <Py_ssize_t>KEEP_BYTES:
-        return np.empty(shape, dtype)
-    return np.frombuffer(borrow(<size_t>(count * dtype.itemsize)), dtype, count).reshape(shape)
+    cdef object bytes
+    if not isinstance(dtype, numpy_dtype):
+        dtype = numpy_dtype(dtype)
+    bytes = dtype.itemsize
+    for extent in shape:
+        bytes = bytes * extent
+    if not SMALL <= bytes <= KEEP_BYTES:
+        return numpy_empty(shape, dtype)
+    return numpy_array(shape, dtype, borrow(<size_t>bytes))
 
 
 def scratch_bytes():
@@ -676,7 +682,7 @@ def sgd(p, g, v, double rate, double decay, double momentum, double gain, bint n
     cdef fc_update u
     memset(&u, 0, sizeof(u))
     u.rate, u.decay, u.momentum, u.gain, u.nesterov, u.ascend = rate, decay, momentum, gain, nesterov, ascend
-    update(&u, p, g, (v, None, None), False)
+    update(&u, p, g, (v, None, None), fc_sgd)
 
 
 def adam(p, g, m, v, largest, double rate, double decay, double keep, tuple betas, double root, double eps, bint ascend):
@@ -684,10 +690,25 @@ def adam(p, g, m, v, largest, double rate, double decay, double keep, tuple beta
     memset(&u, 0, sizeof(u))
     u.rate, u.decay, u.keep, u.root, u.eps, u.ascend = rate, decay, keep, root, eps, ascend
     u.gain, u.momentum, u.square_gain = 1 - betas[0], betas[1], 1 - betas[1]
-    update(&u, p, g, (m, v, largest), True)
+    update(&u, p, g, (m, v, largest), fc_adam)
 
 
-cdef int update(fc_update *u, p, g, tuple states, bint is_adam) except -1:
+def rmsprop(p, g, v, m, a, double rate, double decay, double alpha, double momentum, double eps, bint ascend):
+    cdef fc_update u
+    memset(&u, 0, sizeof(u))
+    u.rate, u.decay, u.momentum, u.eps, u.ascend = rate, decay, momentum, eps, ascend
+    u.keep, u.gain = alpha, 1 - alpha
+    update(&u, p, g, (v, m, a), fc_rmsprop)
+
+
+def adagrad(p, g, v, double rate, double decay, double eps, bint ascend):
+    cdef fc_update u
+    memset(&u, 0, sizeof(u))
+    u.rate, u.decay, u.eps, u.ascend = rate, decay, eps, ascend
+    update(&u, p, g, (v, None, None), fc_adagrad)
+
+
+cdef int update(fc_update *u, p, g, tuple states, fc_status (*run)(const fc_update *) noexcept nogil) except -1:
     cdef View to = hold(p, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), gradient = hold(g, PyBUF_C_CONTIGUOUS)
     cdef View a = None, b = None, c = None
     cdef fc_status status
@@ -710,7 +731,7 @@ cdef int update(fc_update *u, p, g, tuple states, bint is_adam) except -1:
         u.state[2] = c.buffer.buf
     u.threads = fc_threads_for(1e-9 * u.n, num_threads)
     with nogil:
-        status = fc_adam(u) if is_adam else fc_sgd(u)
+        status = run(u)
     return check(status)
 
 

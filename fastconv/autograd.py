@@ -11,7 +11,8 @@ Tensors are values: no operation changes one in place, ``a += b`` makes a new te
 :class:`fastconv.nn.Parameter` can be changed, and it counts its changes, so that a gradient is never computed
 from a value that is no longer the one of the forward pass.
 
-This file is the tape. Tensor is in ``_tensor.py``, the operations (Add, Sum, Index, ...) in ``functions.py``.
+This file is the tape. The modes of a thread are in ``_mode.py``, Tensor is in ``_tensor.py``, the operations
+(Add, Sum, Index, ...) in ``functions.py``.
 
 >>> x = tensor([1.0, 2.0, 3.0], requires_grad=True)
 >>> (x * x).sum().backward()
@@ -23,98 +24,26 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ContextDecorator, contextmanager
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from fastconv._core import Blocked, block
+from fastconv._mode import enable_grad, is_grad_enabled, mode, no_grad, plain_results, wants_native
+from fastconv.ops._fold import Normalization
+from fastconv.ops.act import add, relu_backward
 
-__all__ = ["Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "tensor"]
+__all__ = [
+    "Function", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "no_grad", "plain_results", "tensor",
+    "wants_native",
+]
 
 Array = np.ndarray[Any, Any]
 #: What a tensor holds: an array, or images in the layout in which the native kernels compute.
 Value = Array | Blocked
-
-
-# ---- Grad mode -------------------------------------------------------------------------------------------
-
-
-class _Mode(threading.local):
-    enabled = True
-    native = True
-    waiting: list[weakref.ref[Tensor]] | None = None
-
-
-_mode = _Mode()
-
-
-def wants_native() -> bool:
-    """Whether a result may be in the native layout: not where it is all that will be made of the input."""
-    return _mode.native
-
-
-@contextmanager
-def plain_results() -> Iterator[None]:
-    """Arrays only, in this thread."""
-    outer, _mode.native = _mode.native, False
-    try:
-        yield
-    finally:
-        _mode.native = outer
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations of this thread are recorded.
-
-    >>> is_grad_enabled()
-    True
-    """
-    return _mode.enabled
-
-
-class _GradMode(ContextDecorator):
-    _enabled: bool
-
-    def __init__(self) -> None:
-        self._outer: list[bool] = []
-
-    def _recreate_cm(self) -> Self:
-        return type(self)()
-
-    def __enter__(self) -> None:
-        self._outer.append(_mode.enabled)
-        _mode.enabled = self._enabled
-
-    def __exit__(self, *exception: object) -> None:
-        _mode.enabled = self._outer.pop()
-
-
-class no_grad(_GradMode):
-    """Record nothing: a context manager, or a decorator. It holds for the current thread only.
-
-    >>> x = tensor([1.0], requires_grad=True)
-    >>> with no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-
-    _enabled = False
-
-
-class enable_grad(_GradMode):
-    """Record again, inside a block of :class:`no_grad`.
-
-    >>> with no_grad(), enable_grad():
-    ...     is_grad_enabled()
-    True
-    """
-
-    _enabled = True
 
 
 # ---- Results to come -------------------------------------------------------------------------------------
@@ -124,19 +53,21 @@ class Deferred:
     """A result that is computed when somebody looks at it.
 
     Until then a ReLU may join the operation: `with_relu` makes the Function of both, which saves a pass over memory
-    in either direction. What is computed later must depend on nothing that changes: on copies, and on images in the
+    in either direction. So may, where nothing is recorded and `with_norm` is given, a normalisation by given
+    statistics. What is computed later must depend on nothing that changes: on copies, and on images in the
     native layout, which nobody writes to. A `fragile` one, which reads an array of the caller's, waits only while
     a module is called on arrays; what is left then is computed (`settling`).
     """
 
-    __slots__ = ("compute", "dtype", "fragile", "inputs", "native", "shape", "with_relu")
+    __slots__ = ("compute", "dtype", "fragile", "inputs", "native", "shape", "with_norm", "with_relu")
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], compute: Callable[[], Value],
-        with_relu: Callable[[], Function], *, native: bool = True, fragile: bool = False,
+        with_relu: Callable[[], Function], with_norm: Callable[[Normalization], Function | None] | None = None,
+        *, native: bool = True, fragile: bool = False,
     ) -> None:
         self.shape, self.dtype = shape, dtype
-        self.compute, self.with_relu = compute, with_relu
+        self.compute, self.with_relu, self.with_norm = compute, with_relu, with_norm
         self.native, self.fragile = native, fragile
         self.inputs: Sequence[Tensor | None] = ()
 
@@ -152,14 +83,14 @@ class Deferred:
 @contextmanager
 def settling() -> Iterator[None]:
     """Fragile results may wait to the end of the block, and no longer."""
-    if _mode.waiting is not None:
+    if mode.waiting is not None:
         yield
         return
-    waiting = _mode.waiting = []
+    waiting = mode.waiting = []
     try:
         yield
     finally:
-        _mode.waiting = None
+        mode.waiting = None
         for reference in waiting:
             tensor = reference()
             if tensor is not None:
@@ -169,6 +100,11 @@ def settling() -> Iterator[None]:
 # ---- The tape --------------------------------------------------------------------------------------------
 
 _serial = itertools.count()
+
+
+def recorded(*inputs: Tensor | None) -> bool:
+    """Whether an operation of these inputs will be recorded."""
+    return mode.enabled and any(t is not None and t._requires_grad for t in inputs)
 
 
 class Function:
@@ -214,6 +150,12 @@ class Function:
     _blocked = False
     #: In backward: whether nobody else sees the gradient that is given, so that it may be overwritten.
     owns_grad = False
+    #: Whether the result is a maximum with 0, and backward drops the gradient where it is not positive.
+    rectifies = False
+    #: In backward: whether the gradient that is given is 0 there already.
+    grad_is_rectified = False
+    #: Set by backward: whether it has done so for the operation that made its input.
+    gives_rectified = False
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays for backward."""
@@ -224,12 +166,28 @@ class Function:
         """What forward saved."""
         return self._saved
 
+    def follows_rectifier(self) -> bool:
+        """Whether the only input is a recorded maximum with 0 whose own gradient nobody asks for."""
+        (source,) = self.inputs
+        node = None if source is None else source._node
+        return node is not None and node.rectifies and node.retainer is None
+
+    def rectified(self, grad: Value, y: Value) -> Value:
+        """grad where y, a maximum with 0, is positive or NaN, else 0."""
+        if self.grad_is_rectified:
+            return grad
+        masked: Value = relu_backward(grad, y, out=grad if self.owns_grad else None)
+        return masked
+
     def __call__(self, *inputs: Tensor | Array | None) -> Tensor:
         tensors = [None if x is None else as_tensor(x) for x in inputs]
-        if _mode.enabled:
+        if mode.enabled:
             self.needs = tuple([t is not None and t._requires_grad for t in tensors])
         else:
             self.needs = (False,) * len(tensors)
+        recorded = True in self.needs
+        if recorded:
+            self.inputs = tuple(tensors)
         arrays: list[Value | None]
         if self.native:
             arrays = [None if t is None else t._computed() for t in tensors]
@@ -237,21 +195,20 @@ class Function:
             arrays = [None if t is None else t.numpy() for t in tensors]
         value: Value | Deferred = self.forward(*arrays)
         if isinstance(value, Deferred):
-            if value.fragile and _mode.waiting is None:
+            if value.fragile and mode.waiting is None:
                 value = value.compute()
             else:
                 value.inputs = tensors
         elif not isinstance(value, Blocked):
             value = np.asarray(value)
         self._blocked = value.native if isinstance(value, Deferred) else isinstance(value, Blocked)
-        if True not in self.needs:
+        if not recorded:
             self._saved = ()
             return _made(value, None)
         if isinstance(value, np.ndarray):
             if True in [value is a for a in arrays]:
                 value = value.view()
             value.flags.writeable = False
-        self.inputs = tuple(tensors)
         self._serial = next(_serial)
         # Only a value that backward will read must stay as it is: a bias, say, may change.
         self._versions = [
@@ -280,10 +237,10 @@ class Function:
         self._saved = self.inputs = self._versions = ()
         self._used = True
 
-    def gradients(self, grad: Value, owned: bool = False) -> list[Value | None]:
+    def gradients(self, grad: Value, owned: bool = False, rectified: bool = False) -> list[Value | None]:
         """backward(grad), checked, with None for every input that needs none. owned: nobody else sees grad."""
         mine = in_layout(grad, self._blocked)
-        self.owns_grad = owned or mine is not grad
+        self.owns_grad, self.grad_is_rectified = owned or mine is not grad, rectified
         result = self.backward(mine)
         if not isinstance(result, tuple):
             result = (result,)
@@ -317,17 +274,18 @@ def plain(value: Value) -> Array:
     return value.plain() if isinstance(value, Blocked) else value
 
 
-def _sum(a: Value, b: Value) -> Value:
-    """a + b, in the layout of a."""
+def _sum(a: Value, b: Value, own_a: bool, own_b: bool) -> Value:
+    """a + b, in the layout of a; in the memory of an operand that nobody else sees."""
     if isinstance(a, Blocked):
-        return Blocked(a.array + in_layout(b, True).array)  # type: ignore[union-attr]
+        b_like_a = in_layout(b, True)
+        return add(a, b_like_a, out=a if own_a else b_like_a if own_b or b_like_a is not b else None)
     return np.asarray(a + plain(b))
 
 
 def _made(value: Value | Deferred, node: Function | None) -> Tensor:
     tensor = result(value, node)
-    if isinstance(value, Deferred) and value.fragile and _mode.waiting is not None:
-        _mode.waiting.append(weakref.ref(tensor))
+    if isinstance(value, Deferred) and value.fragile and mode.waiting is not None:
+        mode.waiting.append(weakref.ref(tensor))
     return tensor
 
 
@@ -355,6 +313,7 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
     # What has arrived so far, by the operation that made the tensor, or by the leaf itself.
     arrived: dict[Function | Tensor, Value] = {root._node: gradient}
     owned: set[Function | Tensor] = set()    # those whose gradient nobody else sees
+    rectified: set[Function | Tensor] = set()    # those whose gradient is 0 where their result is not positive
     retained: list[tuple[Tensor, Array]] = []
     for node in nodes:
         grad = arrived.pop(node, None)
@@ -362,7 +321,7 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
             keeper = None if node.retainer is None else node.retainer()
             if keeper is not None:
                 retained.append((keeper, np.array(plain(grad))))
-            _pass_on(node, grad, arrived, owned)
+            _pass_on(node, grad, arrived, owned, rectified)
         if not retain_graph:
             node.free()
     for leaf, grad in arrived.items():
@@ -373,27 +332,33 @@ def walk(root: Tensor, gradient: Array, retain_graph: bool) -> None:
 
 
 def _pass_on(
-    node: Function, grad: Value, arrived: dict[Function | Tensor, Value], owned: set[Function | Tensor]
+    node: Function, grad: Value, arrived: dict[Function | Tensor, Value], owned: set[Function | Tensor],
+    rectified: set[Function | Tensor],
 ) -> None:
     was_owned = node in owned
-    gradients = node.gradients(grad, was_owned)
+    gradients = node.gradients(grad, was_owned, node in rectified)
     for i, (source, mine) in enumerate(zip(node.inputs, gradients, strict=True)):
         if mine is None or source is None:
             continue
         key = source._node or source
         others = [g for j, g in enumerate(gradients) if j != i]
-        if _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others]):
-            owned.add(key)
+        alone = _is_whole(mine) and not _shares(mine, others if was_owned else [grad, *others])
+        if not node.gives_rectified:
+            rectified.discard(key)
+        elif key not in arrived:
+            rectified.add(key)
         if key in arrived:
-            arrived[key] = _sum(arrived[key], mine)
+            arrived[key] = _sum(arrived[key], mine, key in owned, alone)
             owned.add(key)
         elif key is source:
-            # A leaf keeps its gradient, so it must not share memory with another's.
+            # A leaf keeps its gradient, so it must not share memory with another's, nor hold more than it needs.
             array = plain(mine)
-            shared = mine is grad or array.base is not None or any(mine is g for g in gradients[:i])
-            arrived[key] = array.copy() if shared else array
+            kept = array is not mine or (alone and _has_all_its_memory(array))
+            arrived[key] = array if kept else array.copy()
         else:
             arrived[key] = mine
+            if alone:
+                owned.add(key)
 
 
 def _is_whole(value: Value) -> bool:
@@ -401,12 +366,17 @@ def _is_whole(value: Value) -> bool:
     return isinstance(value, Blocked) or (value.flags.c_contiguous and value.flags.writeable)
 
 
+def _has_all_its_memory(array: Array) -> bool:
+    base = array.base
+    return base is None or (isinstance(base, np.ndarray) and base.size == array.size)
+
+
 def _shares(mine: Value, others: Sequence[Value | None]) -> bool:
     a = mine.array if isinstance(mine, Blocked) else mine
-    return any(
-        other is not None and np.may_share_memory(a, other.array if isinstance(other, Blocked) else other)
-        for other in others
-    )
+    for other in others:
+        if other is not None and np.may_share_memory(a, other.array if isinstance(other, Blocked) else other):
+            return True
+    return False
 
 
 def _receive(target: Tensor, grad: Array) -> None:

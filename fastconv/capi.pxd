@@ -124,6 +124,8 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_act_run(fc_dtype, fc_act, void *, const void *, const void *, double, double, int64_t, int)
     fc_status fc_sgd(const fc_update *)
     fc_status fc_adam(const fc_update *)
+    fc_status fc_rmsprop(const fc_update *)
+    fc_status fc_adagrad(const fc_update *)
     size_t fc_norm_workspace(fc_dtype, int)
     fc_status fc_norm_forward(const fc_norm *)
     fc_status fc_norm_backward(const fc_norm *)

@@ -15,29 +15,11 @@ import numpy as np
 
 from fastconv import ops
 from fastconv._core import Blocked
-from fastconv._tensor import Array, Dims, Tensor, as_tensor
+from fastconv._operands import accurate_sum, operands, unbroadcast
+from fastconv._tensor import Array, Dims, Tensor
 from fastconv.autograd import Deferred, Function, Value, plain
 
-Axes = tuple[int, ...] | None
-
-
-# ---- Helpers ---------------------------------------------------------------------------------------------
-
-
-def accurate_sum(x: Array, axes: Dims = None, keepdims: bool = False) -> Array:
-    """The sum over ``axes`` in the type of x, with a float64 accumulator."""
-    if x.dtype.kind != "f":
-        return np.asarray(x.sum(axis=axes, keepdims=keepdims))
-    return np.asarray(x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)).astype(x.dtype)
-
-
-def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a gradient over the axes along which an operand of ``shape`` was repeated."""
-    if grad.shape == shape:
-        return grad
-    lead = grad.ndim - len(shape)
-    repeated = [lead + i for i, n in enumerate(shape) if n == 1 and grad.shape[lead + i] != 1]
-    return accurate_sum(grad, (*range(lead), *repeated)).reshape(shape)
+# ---- Operators -------------------------------------------------------------------------------------------
 
 
 def binary(operation: type[Function], a: Tensor, b: Any, swap: bool = False) -> Tensor:
@@ -55,35 +37,6 @@ def compare(relation: Callable[..., Any], a: Tensor, b: Any) -> Tensor:
     if both is None:
         return NotImplemented  # type: ignore[no-any-return]
     return Tensor(np.asarray(relation(both[0].numpy(), both[1].numpy())))
-
-
-def operands(a: Tensor, b: Any, needs_float: bool = False) -> tuple[Tensor, Tensor] | None:
-    """a and b in their common element type; None where b is nothing to calculate with."""
-    if isinstance(b, Tensor) and a.dtype == b.dtype and a.dtype.kind == "f":
-        return a, b
-    if isinstance(b, (bool, int, float, np.generic)):
-        # A number is as precise as the tensor it meets.
-        is_float = needs_float or not isinstance(b, (bool, int, np.integer, np.bool_))
-        dtype = np.dtype(np.float32) if is_float and a.dtype.kind != "f" else a.dtype
-        if dtype == np.bool_ and not isinstance(b, (bool, np.bool_)):
-            dtype = np.dtype(np.int64)
-        return a.astype(dtype), Tensor(np.array(b, dtype))
-    if not isinstance(b, (Tensor, np.ndarray)):
-        return None
-    b = as_tensor(b)
-    dtype = _common_dtype(a.dtype, b.dtype, needs_float)
-    return a.astype(dtype), b.astype(dtype)
-
-
-def _common_dtype(a: np.dtype[Any], b: np.dtype[Any], needs_float: bool) -> np.dtype[Any]:
-    floats = [d for d in (a, b) if d.kind == "f"]
-    if len(floats) == 2 and a != b:
-        raise TypeError(
-            f"operands are {a} and {b}, which never mix silently: convert one with .float() or .double()"
-        )
-    if floats:
-        return floats[0]
-    return np.dtype(np.float32) if needs_float else np.result_type(a, b)
 
 
 # ---- Arithmetic ------------------------------------------------------------------------------------------
@@ -110,6 +63,7 @@ class AddReLU(Function):
     """y = max(a + b, 0) of equal shapes; da = db = g where not y <= 0."""
 
     native = True
+    rectifies = True
 
     def forward(self, a: Value, b: Value) -> Value:
         if type(a) is not type(b):
@@ -120,7 +74,7 @@ class AddReLU(Function):
 
     def backward(self, grad: Value) -> tuple[Value, Value]:
         (y,) = self.saved
-        g = ops.relu_backward(grad, y, out=grad if self.owns_grad else None)
+        g = self.rectified(grad, y)
         return g, g
 
 
@@ -266,6 +220,7 @@ class ReLU(Function):
     """y = max(x, 0), NaN where x is; dx = g where not y <= 0."""
 
     native = True
+    rectifies = True
 
     def forward(self, x: Value) -> Value:
         if x.dtype.kind != "f":
@@ -277,8 +232,7 @@ class ReLU(Function):
 
     def backward(self, grad: Value) -> Value:
         (y,) = self.saved
-        dx: Value = ops.relu_backward(grad, y, out=grad if self.owns_grad else None)
-        return dx
+        return self.rectified(grad, y)
 
 
 class Sigmoid(Function):
@@ -332,7 +286,7 @@ class Sum(Function):
     """y = sum of x over axes; dx repeats g along them."""
 
     def __init__(self, dim: Dims, keepdim: bool) -> None:
-        self.axes: Axes = None if dim is None else tuple(map(operator.index, np.atleast_1d(dim)))
+        self.axes: tuple[int, ...] | None = None if dim is None else tuple(map(operator.index, np.atleast_1d(dim)))
         self.keepdim = keepdim
 
     def forward(self, x: Array) -> Array:

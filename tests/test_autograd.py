@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from gradients import check_gradients
 
-from fastconv import _tensor, autograd, functions
+from fastconv import _mode, _operands, _tensor, autograd, functions
 from fastconv.autograd import Function, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, tensor
 from fastconv.nn import Parameter
 
@@ -506,6 +506,6 @@ print(*(name for name in new - set(sys.stdlib_module_names) if "cython" not in n
     assert run.stdout.split() == ["fastconv"]
 
 
-@pytest.mark.parametrize("module", [autograd, _tensor, functions], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [autograd, _mode, _operands, _tensor, functions], ids=lambda m: m.__name__)
 def test_doctests(module: Any) -> None:
     assert doctest.testmod(module).failed == 0

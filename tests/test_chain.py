@@ -140,6 +140,25 @@ def test_convolution_and_relu_in_one_have_the_bits_of_both(name, batch):
     np.testing.assert_array_equal(gradient, layer.weight.grad.numpy())
 
 
+@pytest.mark.parametrize("shape", [(3, 20), (0, 20), (2, 5, 20), (20,)])
+def test_linear_and_relu_in_one_have_the_bits_of_both(shape):
+    layer = nn.Linear(20, 9)
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    x.reshape(-1)[:1] = np.nan
+    net = nn.Sequential(layer, nn.ReLU())
+    expected = fastconv.ops.relu(layer.eval()(x))
+    np.testing.assert_array_equal(net.eval()(x), expected)
+    together = net.train()(x)
+    assert type(together.grad_fn).__name__ == "MatrixProductReLU" and together.shape == (*shape[:-1], 9)
+    np.testing.assert_array_equal(together.numpy(), expected)
+    together.sum().backward()
+    found = [p.grad.numpy() for p in layer.parameters()]
+    layer.zero_grad()
+    layer(fastconv.tensor(x)).relu().sum().backward()
+    for a, p in zip(found, layer.parameters(), strict=True):
+        np.testing.assert_array_equal(a, p.grad.numpy())
+
+
 def test_what_waits_for_an_array_of_the_caller_is_computed_before_it_is_handed_back():
     class Keeps(nn.Module):
         def __init__(self) -> None:

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 #: The kernels whose inner loop is all of the work; of every other one the loops are short.
-TILES = re.compile(r"^(tile_\d+x\d|tile_largest|plane_tile_\d+x\d|grad_tile_\d)_(32|64)$")
+TILES = re.compile(r"^(tile_\d+x\d|tile_largest|(plane|copy|outer)_tile_\d+x\d|grad_tile_\d)_(32|64)$")
 INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\s+(.*)$")
 
 

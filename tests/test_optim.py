@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import copy
 import doctest
+import importlib
 import math
 import pickle
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +33,13 @@ OPTIONS: list[tuple[type[optim.Optimizer], dict[str, Any]]] = [
     (optim.Adam, dict(lr=0.01, amsgrad=True)),
     (optim.AdamW, dict(lr=0.01)),
     (optim.AdamW, dict(lr=0.01, weight_decay=0.3, amsgrad=True, maximize=True)),
+    (optim.RMSprop, dict(lr=0.01)),
+    (optim.RMSprop, dict(lr=0.01, alpha=0.8, eps=1e-3, weight_decay=0.1, momentum=0.9, maximize=True)),
+    (optim.RMSprop, dict(lr=0.01, alpha=0.9, eps=1e-2, centered=True)),
+    (optim.RMSprop, dict(lr=0.01, alpha=0.9, eps=1e-2, centered=True, momentum=0.5)),
+    (optim.Adagrad, dict(lr=0.1)),
+    (optim.Adagrad, dict(lr=0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.5, eps=1e-3,
+                         maximize=True)),
 ]
 IDS = [f"{kind.__name__}-{','.join(options)}" for kind, options in OPTIONS]
 
@@ -68,9 +77,34 @@ def adam_by_hand(p: Array, grads: Array, lr: float, betas: tuple[float, float] =
     return p
 
 
+def rmsprop_by_hand(p: Array, grads: Array, lr: float, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
+                    momentum: float = 0, centered: bool = False, maximize: bool = False) -> Array:
+    v = a = b = np.zeros_like(p)
+    for g in -grads if maximize else grads:
+        g = g + weight_decay * p
+        v, a = alpha * v + (1 - alpha) * g**2, alpha * a + (1 - alpha) * g
+        b = momentum * b + g / (np.sqrt(v - a**2 if centered else v) + eps)
+        p = p - lr * b
+    return p
+
+
+def adagrad_by_hand(p: Array, grads: Array, lr: float, lr_decay: float = 0, weight_decay: float = 0,
+                    initial_accumulator_value: float = 0, eps: float = 1e-10, maximize: bool = False) -> Array:
+    v = np.full_like(p, initial_accumulator_value)
+    for t, g in enumerate(-grads if maximize else grads, 1):
+        g = g + weight_decay * p
+        v = v + g**2
+        p = p - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(v) + eps)
+    return p
+
+
 def by_hand(kind: type[optim.Optimizer], p: Array, grads: Array, options: dict[str, Any]) -> Array:
     if kind is optim.SGD:
         return sgd_by_hand(p, grads, **options)
+    if kind is optim.RMSprop:
+        return rmsprop_by_hand(p, grads, **options)
+    if kind is optim.Adagrad:
+        return adagrad_by_hand(p, grads, **options)
     if kind is optim.AdamW:
         options = {"weight_decay": 1e-2, **options, "decoupled": True}
     return adam_by_hand(p, grads, **options)
@@ -111,7 +145,7 @@ def test_an_element_does_not_depend_on_its_place(
 
 
 def test_without_decay_an_infinite_parameter_stays_what_it_is() -> None:
-    for kind in (optim.SGD, optim.Adam):
+    for kind in (optim.SGD, optim.Adam, optim.RMSprop, optim.Adagrad):
         parameter = nn.Parameter(np.array([np.inf, 1.0]))
         parameter.grad = np.array([1.0, 1.0])
         kind([parameter]).step()
@@ -244,14 +278,15 @@ def test_a_step_before_backward_is_an_error_in_backward() -> None:
 
 
 def test_training_finds_the_minimum() -> None:
-    for kind in (optim.SGD, optim.Adam, optim.AdamW):
+    rates = {optim.SGD: 0.1, optim.Adam: 0.1, optim.AdamW: 0.1, optim.RMSprop: 0.03, optim.Adagrad: 1.0}
+    for kind, lr in rates.items():
         p = nn.Parameter(np.array([5.0, -3.0]))
-        optimizer = kind([p], lr=0.1, weight_decay=0.0)
+        optimizer = kind([p], lr=lr, weight_decay=0.0)
         for _ in range(300):
             optimizer.zero_grad()
             ((p - np.array([1.0, 2.0])) ** 2).sum().backward()
             optimizer.step()
-        np.testing.assert_allclose(p.numpy(), [1, 2], atol=1e-2)
+        np.testing.assert_allclose(p.numpy(), [1, 2], atol=2e-2)
 
 
 P = nn.Parameter(np.ones(1))
@@ -276,10 +311,31 @@ P = nn.Parameter(np.ones(1))
     (lambda: optim.Adam([P], betas=0.9), TypeError, "betas"),
     (lambda: optim.Adam([P], eps=-1), ValueError, "eps"),
     (lambda: optim.AdamW([P], amsgrad=1), TypeError, "amsgrad"),
+    (lambda: optim.RMSprop([P], lr=-1), ValueError, "lr"),
+    (lambda: optim.RMSprop([P], alpha=1.0), ValueError, "alpha"),
+    (lambda: optim.RMSprop([P], alpha=-0.1), ValueError, "alpha"),
+    (lambda: optim.RMSprop([P], momentum="0.9"), TypeError, "momentum"),
+    (lambda: optim.RMSprop([P], eps=math.inf), ValueError, "eps"),
+    (lambda: optim.RMSprop([P], centered=None), TypeError, "centered"),
+    (lambda: optim.Adagrad([P], lr_decay=-1), ValueError, "lr_decay"),
+    (lambda: optim.Adagrad([P], initial_accumulator_value=-1), ValueError, "initial_accumulator_value"),
+    (lambda: optim.Adagrad([P], eps=True), TypeError, "eps"),
 ])
 def test_refuses(make: Callable[[], Any], kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
         make()
+
+
+def test_centered_rmsprop_of_a_constant_gradient_stays_finite() -> None:
+    """v - a^2 goes to 0 there, and by rounding below."""
+    p = nn.Parameter(np.zeros(1000, np.float32))
+    g = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    optimizer = optim.RMSprop([p], lr=1e-3, alpha=0.1, centered=True, eps=1e-3)
+    run(optimizer, p, np.stack([g] * 30))
+    assert np.isfinite(p.numpy()).all()
+    p.grad = np.full(1000, np.nan, np.float32)
+    optimizer.step()
+    assert np.isnan(p.numpy()).all()
 
 
 def test_repr() -> None:
@@ -288,4 +344,6 @@ def test_repr() -> None:
 
 
 def test_doctests() -> None:
-    assert doctest.testmod(optim).failed == 0
+    names = [name for _, name, _ in pkgutil.walk_packages(optim.__path__, "fastconv.optim.")]
+    for name in ["fastconv.optim", *names]:
+        assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -95,6 +95,53 @@ def test_averages_of_small_windows(level, dtype):
             assert same_bits(np.ascontiguousarray(run_backward(pool, dy, layout)), dx)
 
 
+def wide_windows(dtype, rng):
+    """Windows of more columns or further apart, on planes narrower than a vector and wider ones."""
+    options = itertools.product((1, 2, 5), (4, 5, 7), (1, 3), (1, 3, 5), (0, 2), (False, True))
+    for rows, columns, down, across, beside, ceil_mode in options:
+        size = int(rng.integers(rows, 12)), int(rng.choice([columns, 7, 9, 14, 15, 16, 20]))
+        more = {"ceil_mode": ceil_mode, "count_include_pad": bool(rng.integers(2)), "divisor": int(rng.choice([0, 3]))}
+        pad = (0, rows // 2, beside)
+        shape = (2, int(rng.choice([3, 16, 20])), 1, *size)
+        yield Pool("avg", shape, (1, rows, columns), (1, down, across), pad_lo=pad, pad_hi=pad, dtype=dtype, **more)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_averages_of_wide_windows(level, dtype):
+    rng = np.random.default_rng(3)
+    unit = np.finfo(dtype).epsneg
+    for pool in wide_windows(dtype, rng):
+        x, dy = rng.standard_normal(pool.x_shape).astype(dtype), rng.standard_normal(pool.y_shape).astype(dtype)
+        y, dx = run_forward(pool, x), run_backward(pool, dy)
+        assert np.all(abs(y - pool.avg(x)) <= 40 * unit * abs(pool.avg(abs(x))))
+        assert np.all(abs(dx - pool.avg_backward(dy)) <= 40 * unit * abs(pool.avg_backward(abs(dy))))
+        for layout in LAYOUTS:
+            assert same_bits(np.ascontiguousarray(run_forward(pool, x, layout)), y)
+            assert same_bits(np.ascontiguousarray(run_backward(pool, dy, layout)), dx)
+
+
+LARGE = {
+    "small planes": ((2, 900, 1, 63, 61), (1, 3, 3), (1, 2, 2), (0, 1, 1)),
+    "large planes": ((1, 3, 1, 1600, 1600), (1, 2, 2), (1, 2, 2), (0, 0, 0)),
+    "large results": ((1, 3, 1, 1600, 1500), (1, 3, 3), (1, 1, 1), (0, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_results_that_bypass_the_caches_are_the_same(level, two_threads, name):
+    """Beyond 24 MiB; channels-last arrays take the other way, which never does."""
+    rng = np.random.default_rng(4)
+    shape, kernel, stride, pad = LARGE[name]
+    pools = [Pool(kind, shape, kernel, stride, pad_lo=pad, pad_hi=pad) for kind in ("max", "avg")]
+    x, dy = rng.standard_normal(shape, np.float32), rng.standard_normal(pools[0].y_shape, np.float32)
+    for pool in pools:
+        assert same_bits(run_forward(pool, x), np.ascontiguousarray(run_forward(pool, x, "last")))
+    y, codes = forward_codes(pools[0], x, "first")
+    last = backward_codes(pools[0], dy, np.ascontiguousarray(codes), "last")
+    assert same_bits(backward_codes(pools[0], dy, np.ascontiguousarray(codes), "first"), np.ascontiguousarray(last))
+    assert same_bits(run_backward(pools[1], dy), np.ascontiguousarray(run_backward(pools[1], dy, "last")))
+
+
 SIZES = [(1, 1), (1, 40), (7, 7), (8, 8), (3, 5), (32, 32), (64, 16), (64, 17), (65, 2), (2, 65)]
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from fastconv import data, models, nn, optim
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = PYTHON.findall(README)
 COMMENTED_SHAPE = re.compile(r"^(\w+)(?:, \w+)* = .*# (\(\d+(?:, \d+)*\))$", re.MULTILINE)
 
 
@@ -20,6 +22,18 @@ def test_a_python_block_runs_and_its_shapes_are_true(block):
     exec(block, names)
     for name, shape in COMMENTED_SHAPE.findall(block):
         assert str(names[name].shape) == shape
+
+
+def test_the_training_page_runs_and_names_everything():
+    page = (ROOT / "docs" / "training.md").read_text()
+    names = {}
+    for block in PYTHON.findall(page):
+        exec(block, names)
+    assert names["loss"].item() > 0
+    losses = {name for name in nn.__all__ if name.endswith("Loss")}
+    schedules = set(optim.lr_scheduler.__all__) - {"LRScheduler"}
+    optimizers = {name for name in optim.__all__ if name[0].isupper()} - {"Optimizer"}
+    assert not {name for name in losses | schedules | optimizers if f"`{name}`" not in page}
 
 
 def test_there_is_an_example_of_each_level():

@@ -33,3 +33,5 @@ static fc_status run(const fc_update *u, void (*kernel)(const fc_update *))
 
 fc_status fc_sgd(const fc_update *u) { return run(u, fc_kernels_active(u->dtype)->sgd); }
 fc_status fc_adam(const fc_update *u) { return run(u, fc_kernels_active(u->dtype)->adam); }
+fc_status fc_rmsprop(const fc_update *u) { return run(u, fc_kernels_active(u->dtype)->rmsprop); }
+fc_status fc_adagrad(const fc_update *u) { return run(u, fc_kernels_active(u->dtype)->adagrad); }

@@ -44,6 +44,9 @@ size_t fc_most_bytes(const fc_conv_plan *plan, size_t (*bytes)(const struct fc_c
 /* Whether positions of dx exist that no phase writes. */
 int fc_has_gaps(const fc_conv *p);
 
+/* Whether the tensors are so large that their pixels have to be fetched from beyond the level-2 cache. */
+int fc_prefetches(const struct fc_corr *c);
+
 /* Terms of a sum of backward-weights. */
 static inline int64_t fc_terms(const struct fc_corr *c) { return c->batch * fc_volume(c->to_size); }
 
@@ -63,6 +66,7 @@ struct fc_tiles {
     const ptrdiff_t *offset;
     int64_t runs;
     const char *b;                  /* this panel, at the first run */
+    ptrdiff_t b_skip;               /* elements left out after each run */
     char *c;                        /* [block][pixel][16] */
     ptrdiff_t c_block;
     const char *init;               /* of the panel's lanes, or NULL */
@@ -118,14 +122,16 @@ char *fc_gradient_at(const struct fc_gradient *g, int64_t lane, int64_t block, i
 void fc_gradient_add(struct fc_gradient *g, struct fc_tile t, int64_t block, int64_t tap, const char *y, ptrdiff_t y_block);
 
 /* ---- Packed weights (packed.c) ------------------------------------------------------------------------------------
- * [bias padded with zeros][phase][group][panel][steps][lanes of the panel]; steps(c), the length of a panel, is what the
- * algorithms differ in. */
+ * [bias padded with zeros][a byte for each panel][phase][group][panel][steps][lanes of the panel]; steps(c), the length of
+ * a panel, is what the algorithms differ in. */
 typedef int64_t (*fc_steps)(const struct fc_corr *c);
 
 size_t fc_packed_bytes(const fc_conv_plan *plan, fc_steps steps);
 /* The panels of a group, and its bias. */
 const char *fc_packed_group(const struct fc_corr *c, int64_t group, fc_steps steps);
 const char *fc_packed_bias(const struct fc_corr *c, int64_t group);
+/* The byte of the panel that begins at `lane`, for all phases: 1 until a packer changes it. */
+char *fc_packed_mark(const struct fc_corr *c, int64_t group, int64_t lane);
 
 /* How an algorithm packs: the length of a panel, and a function that writes the panel of a group that starts at `lane`. */
 struct fc_packer {

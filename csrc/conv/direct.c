@@ -1,84 +1,75 @@
 /* direct.c - blocked direct convolution: the sum as it stands, in register tiles.
  *
- * Forward and backward-data. A task is a strip of output rows for some output channels: the input rows it needs are
+ * A task of forward and backward-data is a strip of output rows for some output channels: the input rows it needs are
  * packed into scratch memory (with their padding), the tiles run over them, the result is unpacked. All of it fits into
  * half of the level-2 cache; the weights stream past, one panel for all rows of the strip. Where all input channels do
  * not fit at once they come in chunks, and the tiles continue from the output of the chunk before: the order of the
  * additions, depth block by block, tap by tap, is the same for every blocking, and so are the bits.
  *
- * Backward-weights. A task is a chunk of input channels times a chunk of output channels; it walks over all images and
- * strips and accumulates the outer products of the pixels (gradient.c).
+ * Backward-weights is in direct_gradient.c.
  *
  * Applies to every problem whose smallest strip fits into the limit of scratch memory.
  * SPDX-License-Identifier: BSD-3-Clause
  */
+#include "conv/direct.h"
 #include "conv/pointwise.h"
 
 /* ---- Strips -------------------------------------------------------------------------------------------------------*/
 
-static int64_t reach(const struct fc_corr *c, int a, int64_t outputs)
-{
-    return (outputs - 1) * c->stride[a] + (c->taps[a] - 1) * c->dilation[a] + 1;
-}
-
 /* Of a single output row only those input rows are packed that a tap falls on: the dilation may be large. */
 static int64_t packed_step(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->dilation[1] : 1; }
-static int64_t packed_rows(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->taps[1] : reach(c, 1, s->rows); }
+static int64_t packed_rows(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->taps[1] : fc_strip_reach(c, 1, s->rows); }
 
 static int64_t strip_pixels(const struct fc_corr *c, const struct fc_strip *s)
 {
-    return c->taps[0] * packed_rows(c, s) * reach(c, 2, s->columns);
+    return c->taps[0] * packed_rows(c, s) * fc_strip_reach(c, 2, s->columns);
 }
 
-static size_t offsets_bytes(const struct fc_corr *c, const struct fc_strip *s)
+size_t fc_strip_offsets_bytes(const struct fc_corr *c, const struct fc_strip *s)
 {
     return fc_align((size_t)(s->chunk * fc_volume(c->taps)) * sizeof(ptrdiff_t));
 }
-static size_t input_bytes(const struct fc_corr *c, const struct fc_strip *s)
+size_t fc_strip_input_bytes(const struct fc_corr *c, const struct fc_strip *s)
 {
     return fc_align((size_t)(s->chunk * strip_pixels(c, s) * FC_BLOCK) * c->size);
 }
-static size_t output_bytes(const struct fc_corr *c, const struct fc_strip *s)
+size_t fc_strip_output_bytes(const struct fc_corr *c, const struct fc_strip *s)
 {
     return fc_align((size_t)(s->part * s->rows * s->columns) * c->size);
 }
 
 /* The first 64 bytes hold the number of the strip that is packed. */
-static size_t forward_bytes(const struct fc_corr *c, const struct fc_strip *s)
+size_t fc_strip_bytes(const struct fc_corr *c, const struct fc_strip *s)
 {
-    return 64 + offsets_bytes(c, s) + input_bytes(c, s) + output_bytes(c, s);
+    return 64 + fc_strip_offsets_bytes(c, s) + fc_strip_input_bytes(c, s) + fc_strip_output_bytes(c, s);
 }
 
-static size_t rows_bytes(const struct fc_strip *s) { return fc_align((size_t)s->rows * sizeof(ptrdiff_t)); }
-
-static int64_t half(int64_t x, int64_t granule) { return fc_round_up(fc_ceil_div(x, 2), granule); }
-
 /* Whether a single output pixel's reach is small enough for the sizes below to be meaningful. */
-static int reach_fits(const struct fc_corr *c)
+int fc_strip_fits(const struct fc_corr *c)
 {
-    const double bytes = (double)c->size * FC_BLOCK * (double)c->taps[0] * (double)c->taps[1] * (double)reach(c, 2, 1);
+    const double bytes = (double)c->size * FC_BLOCK * (double)c->taps[0] * (double)c->taps[1] * (double)fc_strip_reach(c, 2, 1);
     return bytes < FC_WORKSPACE_LIMIT && fc_volume(c->taps) < FC_WORKSPACE_LIMIT / (int64_t)sizeof(ptrdiff_t);
 }
 
 /* The largest strip that stays within the goal: fewer rows first, then a chunk of the depth, fewer lanes, columns. */
-static struct fc_strip choose_strip(const struct fc_corr *c)
+struct fc_strip fc_strip_choose(const struct fc_corr *c)
 {
     const int64_t panel = fc_max(FC_BLOCK, c->k->lanes), tile = c->k->tile_rows;
     struct fc_strip s = { c->to_size[1], c->to_size[2], fc_blocks(c->depths), fc_padded_lanes(c) };
     const size_t goal = fc_workspace_goal();
     /* columns first where a single row would never fit: every reach is then below the limit and nothing overflows */
-    while (s.columns > tile && (double)s.columns * (double)c->stride[2] > FC_WORKSPACE_LIMIT / 64) s.columns = half(s.columns, 1);
-    while (s.rows > 1 && reach(c, 1, s.rows) > FC_WORKSPACE_LIMIT / 64) s.rows = half(s.rows, 1);
-    while (s.rows > 1 && forward_bytes(c, &s) > goal) s.rows = half(s.rows, 1);
-    while (s.chunk > 1 && forward_bytes(c, &s) > goal) s.chunk = half(s.chunk, 1);
-    while (s.part > panel && forward_bytes(c, &s) > goal) s.part = half(s.part, panel);
-    while (s.columns > 1 && forward_bytes(c, &s) > goal) s.columns = half(s.columns, s.columns > 2 * tile ? tile : 1);
+    while (s.columns > tile && (double)s.columns * (double)c->stride[2] > FC_WORKSPACE_LIMIT / 64) s.columns = fc_half(s.columns, 1);
+    while (s.rows > 1 && fc_strip_reach(c, 1, s.rows) > FC_WORKSPACE_LIMIT / 64) s.rows = fc_half(s.rows, 1);
+    while (s.rows > 1 && fc_strip_bytes(c, &s) > goal) s.rows = fc_half(s.rows, 1);
+    while (s.chunk > 1 && fc_strip_bytes(c, &s) > goal) s.chunk = fc_half(s.chunk, 1);
+    while (s.part > panel && fc_strip_bytes(c, &s) > goal) s.part = fc_half(s.part, panel);
+    while (s.columns > 1 && fc_strip_bytes(c, &s) > goal) s.columns = fc_half(s.columns, s.columns > 2 * tile ? tile : 1);
     return s;
 }
 
-static void fill_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
+void fc_strip_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
 {
-    const int64_t rows = packed_rows(c, s), columns = reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
+    const int64_t rows = packed_rows(c, s), columns = fc_strip_reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
     for (int64_t block = 0; block < s->chunk; block++)
         for (int64_t t = 0; t < c->taps[0]; t++)
             for (int64_t r = 0; r < c->taps[1]; r++)
@@ -86,13 +77,69 @@ static void fill_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrd
                     *offset++ = (((block * c->taps[0] + t) * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
 }
 
+/* The same with the blocks of a tap side by side, one slice. */
+static void offsets_by_tap(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
+{
+    const int64_t rows = packed_rows(c, s), columns = fc_strip_reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
+    for (int64_t r = 0; r < c->taps[1]; r++)
+        for (int64_t q = 0; q < c->taps[2]; q++)
+            for (int64_t block = 0; block < s->chunk; block++)
+                *offset++ = ((block * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
+}
+
 /* The input of the strip of outputs at `out`. */
-static struct fc_box input_box(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out)
+struct fc_box fc_strip_input(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out)
 {
     struct fc_box b = { .slices = c->taps[0], .slice_step = c->dilation[0], .rows = packed_rows(c, s),
-                        .row_gap = packed_step(c, s) - 1, .columns = reach(c, 2, s->columns), .border = c->border };
+                        .row_gap = packed_step(c, s) - 1, .columns = fc_strip_reach(c, 2, s->columns), .border = c->border };
     for (int a = 0; a < FC_AXES; a++) b.start[a] = out[a] * c->stride[a] - c->offset[a];
     return b;
+}
+
+/* ---- Padding ------------------------------------------------------------------------------------------------------
+ * A product with padding is 0 if the weight is finite. Such products are left out: of rows of taps that lie in the padding
+ * wholly and, where much of a row of outputs meets padding, of each tap. Panels that hold an infinity or NaN are marked when
+ * they are packed, and use the zeros that are packed around the input. */
+
+static int has_zeros(const struct fc_corr *c) { return c->taps[0] == 1 && c->border == FC_ZEROS; }
+
+struct range {
+    int64_t first, end;
+};
+
+/* The taps along axis `a` that meet inputs for an output. */
+static struct range real_taps(const struct fc_corr *c, int a, int64_t out)
+{
+    const int64_t start = out * c->stride[a] - c->offset[a], step = c->dilation[a];
+    const int64_t first = start < 0 ? fc_min(fc_ceil_div(-start, step), c->taps[a]) : 0;
+    const int64_t end = start < c->from_size[a] ? fc_min(fc_ceil_div(c->from_size[a] - start, step), c->taps[a]) : 0;
+    return (struct range){ first, fc_max(first, end) };
+}
+
+/* Of the `count` outputs along axis `a` from `out` on, those for which a tap meets an input. */
+static struct range real_outputs(const struct fc_corr *c, int a, int64_t tap, int64_t out, int64_t count)
+{
+    const int64_t shift = c->offset[a] - tap * c->dilation[a], stride = c->stride[a];
+    const int64_t first = fc_ceil_div(fc_max(shift, 0), stride), end = fc_ceil_div(fc_max(shift + c->from_size[a], 0), stride);
+    const struct range r = { fc_min(fc_max(first - out, 0), count), fc_min(fc_max(end - out, 0), count) };
+    return (struct range){ r.first, fc_max(r.first, r.end) };
+}
+
+/* The share of products along an axis that no padding takes part in. */
+static double real_share(const struct fc_corr *c, int a)
+{
+    double real = 0;
+    for (int64_t tap = 0; tap < c->taps[a]; tap++) {
+        const struct range r = real_outputs(c, a, tap, 0, c->to_size[a]);
+        real += (double)(r.end - r.first);
+    }
+    return real / (double)(c->to_size[a] * c->taps[a]);
+}
+
+/* Tap by tap sums are loaded and stored for each tap, which pays where depths are many and much is left out. */
+static int is_by_tap(const struct fc_corr *c, const struct fc_strip *s)
+{
+    return has_zeros(c) && s->chunk == fc_blocks(c->depths) && s->chunk >= 4 && real_share(c, 2) < 0.8;
 }
 
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
@@ -131,23 +178,65 @@ static struct piece decode(const struct forward_job *job, int64_t task)
 
 static int64_t steps(const struct fc_corr *c) { return fc_blocks(c->depths) * FC_BLOCK * fc_volume(c->taps); }
 
+/* One row of outputs against a panel, with all taps but those that meet only padding: block by block in a row at the edge. */
+static void run_row(const struct fc_corr *c, struct fc_tiles t, struct range taps, int64_t blocks, int64_t columns, int vectors)
+{
+    const int64_t all = fc_volume(c->taps), each = c->taps[2], run = FC_BLOCK * vectors * c->k->vector * (int64_t)c->size;
+    if (taps.end - taps.first == c->taps[1]) {
+        t.runs = blocks * all;
+        fc_tiles_run(&t, columns, vectors);
+        return;
+    }
+    const char *b = t.b;
+    const ptrdiff_t *offset = t.offset;
+    t.runs = (taps.end - taps.first) * each;
+    for (int64_t block = 0; block < blocks; block++, t.init = NULL) {
+        t.offset = offset + block * all + taps.first * each;
+        t.b = b + (block * all + taps.first * each) * run;
+        fc_tiles_run(&t, columns, vectors);
+    }
+}
+
+/* The same tap by tap, each for those outputs only for which it meets an input. */
+static void run_row_by_tap(const struct fc_corr *c, struct fc_tiles t, struct range taps, int64_t first, int64_t columns, int vectors, int exact)
+{
+    const int64_t blocks = fc_blocks(c->depths), size = (int64_t)c->size, step = FC_BLOCK * vectors * c->k->vector;
+    const struct fc_tiles row = t;
+    t.runs = 0;
+    fc_tiles_run(&t, columns, vectors);    /* the bias */
+    t.runs = blocks;
+    t.init = NULL;
+    t.b_skip = (fc_volume(c->taps) - 1) * step;
+    for (int64_t tap = taps.first * c->taps[2]; tap < taps.end * c->taps[2]; tap++) {
+        const struct range x = exact ? real_outputs(c, 2, tap % c->taps[2], first, columns) : (struct range){ 0, columns };
+        if (x.first == x.end) continue;
+        t.offset = row.offset + tap * blocks;
+        t.a = row.a + x.first * t.a_row * size;
+        t.b = row.b + tap * step * size;
+        t.c = row.c + x.first * FC_BLOCK * size;
+        fc_tiles_run(&t, x.end - x.first, vectors);
+    }
+}
+
 /* All tiles of a piece for one chunk of depth that is packed at `input`. */
 static void run_tiles(const struct fc_corr *c, const struct fc_strip *s, const struct piece *p, int64_t first, int64_t blocks,
                       const ptrdiff_t *offset, const char *input, char *output)
 {
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t taps = fc_volume(c->taps), row = reach(c, 2, s->columns) * c->stride[1] * FC_BLOCK;
-    struct fc_tiles t = { .k = c->k, .a_row = c->stride[2] * FC_BLOCK, .offset = offset, .runs = blocks * taps,
-                          .c_block = p->rows * p->columns * FC_BLOCK };
+    const int64_t taps = fc_volume(c->taps), row = fc_strip_reach(c, 2, s->columns) * c->stride[1] * FC_BLOCK;
+    const int by_tap = is_by_tap(c, s);
+    struct fc_tiles t = { .k = c->k, .a_row = c->stride[2] * FC_BLOCK, .offset = offset, .c_block = p->rows * p->columns * FC_BLOCK };
     for (int64_t lane = p->lane; lane < p->lane + p->lanes; lane += c->k->lanes) {
-        const int vectors = fc_panel_vectors(c->k, lane, c->lanes);
+        const int vectors = fc_panel_vectors(c->k, lane, c->lanes), finite = *fc_packed_mark(c, p->group, lane);
         t.b = fc_packed_group(c, p->group, steps) + (lane * steps(c) + first * taps * FC_BLOCK * vectors * c->k->vector) * size;
         t.init = first == 0 ? fc_packed_bias(c, p->group) + lane * size : NULL;
         const int64_t at = lane - p->lane;
         for (int64_t r = 0; r < p->rows; r++) {
+            const struct range rows = finite && has_zeros(c) ? real_taps(c, 1, p->out[1] + r) : (struct range){ 0, c->taps[1] };
             t.a = input + r * row * size;
             t.c = output + (at / FC_BLOCK * t.c_block + at % FC_BLOCK + r * p->columns * FC_BLOCK) * size;
-            fc_tiles_run(&t, p->columns, vectors);
+            if (by_tap) run_row_by_tap(c, t, rows, p->out[2], p->columns, vectors, finite);
+            else run_row(c, t, rows, blocks, p->columns, vectors);
         }
     }
 }
@@ -160,11 +249,15 @@ static void forward_task(void *data, int64_t task, int worker)
     char *memory = job->workspace + (size_t)worker * job->bytes;
     int64_t *packed_strip = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
-    char *input = memory + 64 + offsets_bytes(c, &job->s), *output = input + input_bytes(c, &job->s);
-    if (*packed_strip < 0) fill_offsets(c, &job->s, offset);
+    char *input = memory + 64 + fc_strip_offsets_bytes(c, &job->s), *output = input + fc_strip_input_bytes(c, &job->s);
+    if (*packed_strip < 0) {
+        if (is_by_tap(c, &job->s)) offsets_by_tap(c, &job->s, offset);
+        else fc_strip_offsets(c, &job->s, offset);
+    }
     /* every strip is packed at its full size, so that one table of offsets serves all */
-    struct fc_box in = input_box(c, &job->s, p.out);
+    struct fc_box in = fc_strip_input(c, &job->s, p.out);
     in.image = p.image;
+    in.prefetch = fc_prefetches(c);
     const int64_t all = fc_blocks(c->depths);
     for (int64_t first = 0; first < all; first += job->s.chunk) {
         const int64_t blocks = fc_min(job->s.chunk, all - first);
@@ -177,7 +270,7 @@ static void forward_task(void *data, int64_t task, int worker)
         run_tiles(c, &job->s, &p, first, blocks, offset, input, output);
     }
     struct fc_box out = { .image = p.image, .channel = p.group * c->lanes + p.lane, .channels = p.lanes, .slices = 1,
-                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu };
+                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu, .prefetch = in.prefetch };
     fc_box_unpack(c->k, &c->to, &out, output);
 }
 
@@ -185,7 +278,7 @@ static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, con
 {
     if (fc_volume(c->to_size) == 0) return FC_OK;
     if (fc_pointwise_applies(c)) return fc_pointwise_forward(plan, data, c, steps);
-    struct forward_job job = { .c = c, .s = choose_strip(c), .workspace = data->workspace, .bytes = plan->workspace };
+    struct forward_job job = { .c = c, .s = fc_strip_choose(c), .workspace = data->workspace, .bytes = plan->workspace };
     job.row_strips = fc_ceil_div(c->to_size[1], job.s.rows);
     job.column_strips = fc_ceil_div(c->to_size[2], job.s.columns);
     const int64_t strips = c->batch * c->groups * c->to_size[0] * job.row_strips * job.column_strips;
@@ -197,168 +290,19 @@ static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, con
     return fc_parallel(forward_task, &job, strips * job.parts, data->threads);
 }
 
-/* ---- Backward-weights ---------------------------------------------------------------------------------------------*/
-
-static struct fc_gradient gradient_of(const struct fc_corr *c, int64_t depths, int64_t lanes)
-{
-    return (struct fc_gradient){ .k = c->k, .lanes = lanes, .depths = depths, .taps = fc_volume(c->taps) };
-}
-
-size_t fc_direct_chunk_bytes(const struct fc_corr *c, const struct fc_chunk *h)
-{
-    const struct fc_gradient g = gradient_of(c, h->depths, h->lanes);
-    return (size_t)fc_sum_levels(fc_terms(c)) * fc_gradient_bytes(&g) + forward_bytes(c, &h->s) + rows_bytes(&h->s);
-}
-
-struct fc_chunk fc_direct_chunk(const struct fc_corr *c, int64_t depths, int64_t lanes, size_t goal)
-{
-    const int64_t panel = fc_max(FC_BLOCK, c->k->lanes), tile = c->k->tile_rows;
-    const int64_t all_depths = fc_round_up(c->depths, FC_BLOCK), all_lanes = fc_padded_lanes(c);
-    struct fc_chunk h = { .depths = fc_min(all_depths, depths), .lanes = fc_min(all_lanes, fc_round_up(lanes, panel)) };
-    while (c->groups * fc_ceil_div(all_depths, h.depths) * fc_ceil_div(all_lanes, h.lanes) < 4) {
-        if (h.lanes > panel && h.lanes >= h.depths) h.lanes = half(h.lanes, panel);
-        else if (h.depths > FC_BLOCK) h.depths = half(h.depths, FC_BLOCK);
-        else if (h.lanes > panel) h.lanes = half(h.lanes, panel);
-        else break;
-    }
-    h.s = choose_strip(c);
-    h.s.chunk = h.depths / FC_BLOCK;
-    h.s.part = h.lanes;
-    while (h.s.rows > 1 && fc_direct_chunk_bytes(c, &h) > goal) h.s.rows = half(h.s.rows, 1);
-    while (h.depths > FC_BLOCK && fc_direct_chunk_bytes(c, &h) > goal) h.s.chunk = (h.depths = half(h.depths, FC_BLOCK)) / FC_BLOCK;
-    while (h.lanes > panel && fc_direct_chunk_bytes(c, &h) > goal) h.s.part = h.lanes = half(h.lanes, panel);
-    while (h.s.columns > 1 && fc_direct_chunk_bytes(c, &h) > goal) h.s.columns = half(h.s.columns, h.s.columns > 2 * tile ? tile : 1);
-    return h;
-}
-
-struct gradient_job {
-    const struct fc_corr *c;
-    struct fc_chunk h;
-    int64_t depth_chunks, lane_chunks;
-    void *weight;
-    char *workspace;
-    size_t bytes;
-};
-
-static void write_weights(const struct fc_corr *c, const struct fc_gradient *g, int64_t group, int64_t depth, int64_t lane,
-                          void *weight)
-{
-    struct fc_weights w = fc_weights_of(c, weight, group, lane, depth);
-    w.lanes = g->lanes;
-    w.depths = g->depths;
-    w.packed = g->sums.total;
-    for (int64_t panel = 0; panel * c->k->lanes < g->lanes; panel++) c->k->unpack_weights(&w, panel);
-}
-
-/* The outer products of `rows` rows from `row` on, `columns` pixels from `column` on; all of the row if several. */
-static void add_pixels(const struct fc_corr *c, struct fc_gradient *g, const struct fc_box *y, int64_t row,
-                       int64_t rows, int64_t column, int64_t columns, const ptrdiff_t *offset, const ptrdiff_t *row_offset,
-                       const char *input, const char *gradient)
-{
-    const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t taps = fc_volume(c->taps);
-    struct fc_tile t = { .offset = row_offset + row, .runs = rows, .len = columns, .a_step = c->stride[2] * FC_BLOCK,
-                         .init = fc_gradient_init(g) };
-    const char *dy = gradient + (row * y->columns + column) * FC_BLOCK * size;
-    for (int64_t block = 0; block < fc_blocks(g->depths); block++) {
-        for (int64_t tap = 0; tap < taps; tap++) {
-            t.a = input + (offset[block * taps + tap] + column * t.a_step) * size;
-            fc_gradient_add(g, t, block, tap, dy, y->rows * y->columns * FC_BLOCK);
-        }
-    }
-    fc_sums_count(&g->sums, rows * columns);
-}
-
-/* Those of one strip, FC_SUM_BLOCK at a time. */
-static void add_strip(const struct fc_corr *c, const struct fc_strip *s, struct fc_gradient *g, const struct fc_box *y,
-                      const ptrdiff_t *offset, ptrdiff_t *row_offset, const char *input, const char *gradient)
-{
-    for (int64_t r = 0; r < y->rows; r++) row_offset[r] = r * c->stride[1] * reach(c, 2, s->columns) * FC_BLOCK;
-    const int64_t columns = fc_min(y->columns, FC_SUM_BLOCK), rows = fc_max(1, FC_SUM_BLOCK / y->columns);
-    for (int64_t row = 0; row < y->rows; row += rows)
-        for (int64_t column = 0; column < y->columns; column += columns)
-            add_pixels(c, g, y, row, fc_min(rows, y->rows - row), column, fc_min(columns, y->columns - column), offset,
-                       row_offset, input, gradient);
-}
-
-/* The strip of dy at `out` and the inputs it meets. */
-static void pack_strip(const struct fc_corr *c, const struct fc_strip *s, const struct fc_gradient *g, int64_t image, int64_t depth,
-                       int64_t lane, struct fc_box *y, char *input, char *gradient)
-{
-    struct fc_box x = input_box(c, s, y->start);
-    x.image = y->image = image;
-    x.channel = depth;
-    x.channels = g->depths;
-    y->channel = lane;
-    y->channels = g->lanes;
-    fc_box_pack(c->k, &c->from, c->from_size, &x, input);
-    fc_box_pack(c->k, &c->to, c->to_size, y, gradient);
-}
-
-void fc_direct_gradient(const struct fc_corr *c, const struct fc_chunk *h, int64_t group, int64_t depth, int64_t lane, void *weight, char *memory)
-{
-    const struct fc_strip *s = &h->s;
-    struct fc_gradient g = gradient_of(c, fc_min(h->depths, c->depths - depth), fc_min(h->lanes, c->lanes - lane));
-    ptrdiff_t *offset = (ptrdiff_t *)memory, *rows = (ptrdiff_t *)(memory + offsets_bytes(c, s));
-    char *input = (char *)rows + rows_bytes(s), *gradient = input + input_bytes(c, s), *sums = gradient + output_bytes(c, s);
-    fill_offsets(c, s, offset);
-    fc_gradient_start(&g, sums, fc_terms(c));
-    const int64_t row_strips = fc_ceil_div(c->to_size[1], s->rows), column_strips = fc_ceil_div(c->to_size[2], s->columns);
-    const int64_t per_image = c->to_size[0] * row_strips * column_strips;
-    for (int64_t i = 0; i < c->batch * per_image; i++) {
-        if (fc_stopping()) return;
-        const int64_t in_image = i % per_image, in_slice = in_image % (row_strips * column_strips);
-        struct fc_box y = { .slices = 1, .start = { in_image / (row_strips * column_strips), in_slice / column_strips * s->rows,
-                                                    in_slice % column_strips * s->columns } };
-        y.rows = fc_min(s->rows, c->to_size[1] - y.start[1]);
-        y.columns = fc_min(s->columns, c->to_size[2] - y.start[2]);
-        pack_strip(c, s, &g, i / per_image, group * c->depths + depth, group * c->lanes + lane, &y, input, gradient);
-        add_strip(c, s, &g, &y, offset, rows, input, gradient);
-    }
-    fc_sums_finish(&g.sums);
-    write_weights(c, &g, group, depth, lane, weight);
-}
-
-static void gradient_task(void *data, int64_t task, int worker)
-{
-    const struct gradient_job *job = data;
-    const int64_t lane = task % job->lane_chunks * job->h.lanes, depth = task / job->lane_chunks % job->depth_chunks * job->h.depths;
-    fc_direct_gradient(job->c, &job->h, task / job->lane_chunks / job->depth_chunks, depth, lane, job->weight,
-                       job->workspace + (size_t)worker * job->bytes);
-}
-
-static fc_status backward_weights(const fc_conv_plan *plan, const fc_conv_data *data)
-{
-    struct fc_corr c;
-    fc_phase(plan, data, 0, &c);
-    struct gradient_job job = { .c = &c, .h = fc_direct_chunk(&c, 256, 256, 2 * fc_workspace_goal()), .weight = data->weight, .workspace = data->workspace,
-                                .bytes = plan->workspace };
-    job.depth_chunks = fc_ceil_div(c.depths, job.h.depths);
-    job.lane_chunks = fc_ceil_div(c.lanes, job.h.lanes);
-    return fc_parallel(gradient_task, &job, c.groups * job.depth_chunks * job.lane_chunks, data->threads);
-}
-
 /* ---- The algorithm ------------------------------------------------------------------------------------------------*/
 
 static size_t forward_workspace(const struct fc_corr *c)
 {
-    if (!reach_fits(c)) return 0;
-    const struct fc_strip s = choose_strip(c);
-    const size_t blocked = forward_bytes(c, &s), pointwise = fc_pointwise_bytes(c), bytes = pointwise > blocked ? pointwise : blocked;
-    return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
-}
-
-static size_t gradient_workspace(const struct fc_corr *c)
-{
-    if (!reach_fits(c)) return 0;
-    const struct fc_chunk h = fc_direct_chunk(c, 256, 256, 2 * fc_workspace_goal());
-    const size_t bytes = fc_direct_chunk_bytes(c, &h);
+    if (!fc_strip_fits(c)) return 0;
+    const struct fc_strip s = fc_strip_choose(c);
+    const size_t blocked = fc_strip_bytes(c, &s), pointwise = fc_pointwise_bytes(c), bytes = pointwise > blocked ? pointwise : blocked;
     return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
 }
 
 static size_t workspace(const fc_conv_plan *plan)
 {
-    return fc_most_bytes(plan, plan->pass == FC_BACKWARD_WEIGHTS ? gradient_workspace : forward_workspace);
+    return fc_most_bytes(plan, plan->pass == FC_BACKWARD_WEIGHTS ? fc_direct_gradient_workspace : forward_workspace);
 }
 
 static const char *refuses(const fc_conv_plan *plan)
@@ -373,32 +317,40 @@ static double cycles(const fc_conv_plan *plan)
     const fc_conv *p = &plan->problem;
     const struct fc_kernels *k = plan->kernels;
     struct fc_corr c;
+    const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
     double total = 0;
     for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
         if (!fc_phase(plan, NULL, i, &c)) continue;
+        if (gradient ? fc_pointwise_gradient_applies(&c) : fc_pointwise_extents(&c, 1)) {
+            total += gradient ? fc_pointwise_gradient_cycles(&c) : fc_pointwise_cycles(&c);
+            continue;
+        }
         const double pixels = (double)fc_volume(c.to_size), inputs = (double)fc_volume(c.from_size);
-        const int gradient = plan->pass == FC_BACKWARD_WEIGHTS;
-        const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : gradient ? 0.8 : 0.9;
+        const double across = real_share(&c, 2), real = gradient || !has_zeros(&c) ? 1 : real_share(&c, 1) * (across < 0.8 ? across : 1);
+        const double tile = (double)fc_min(c.to_size[2], k->tile_rows) < 6 ? 0.5 : 0.9;
         const double depths = (double)fc_round_up(c.depths, FC_BLOCK), lanes = (double)fc_round_up(c.lanes, k->vector);
-        total += pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);
+        total += real * pixels * depths * lanes * (double)fc_volume(c.taps) / (2 * k->vector * tile);
         total += 1.5 * (pixels * lanes + inputs * depths);
-        if (gradient) total += 2 * depths * lanes * (double)fc_volume(c.taps) / (double)c.batch * 16 / k->vector;
+        if (gradient) total += depths * lanes * (double)fc_volume(c.taps) / (double)c.batch * 7 / k->vector;
     }
     return (double)p->groups * total;
 }
 
+/* Only with several taps any of them can meet padding and others not. */
 static void pack_panel(const struct fc_corr *c, const void *weight, int64_t group, int64_t lane, char *to)
 {
     struct fc_weights w = fc_weights_of(c, weight, group, lane, 0);
     w.packed = to;
     c->k->pack_weights(&w, 0);
+    const int64_t count = steps(c) * fc_panel_vectors(c->k, lane, c->lanes) * c->k->vector;
+    if (fc_volume(c->taps) > 1 && !c->k->finite(to, count)) *fc_packed_mark(c, group, lane) = 0;
 }
 
 static const struct fc_packer packer = { steps, pack_panel };
 
 static fc_status run(const fc_conv_plan *plan, const fc_conv_data *data)
 {
-    return plan->pass == FC_BACKWARD_WEIGHTS ? backward_weights(plan, data) : fc_each_phase(plan, data, steps, forward);
+    return plan->pass == FC_BACKWARD_WEIGHTS ? fc_direct_backward_weights(plan, data) : fc_each_phase(plan, data, steps, forward);
 }
 
 const struct fc_algorithm fc_direct = {

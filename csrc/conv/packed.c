@@ -11,6 +11,8 @@ static size_t group_bytes(const struct fc_corr *c, fc_steps steps)
 }
 
 static size_t bias_bytes(const struct fc_corr *c) { return fc_align((size_t)(c->groups * fc_padded_lanes(c)) * c->size); }
+static int64_t panels(const struct fc_corr *c) { return fc_ceil_div(c->lanes, c->k->lanes); }
+static size_t mark_bytes(const struct fc_corr *c) { return fc_align((size_t)(c->groups * panels(c))); }
 
 size_t fc_packed_bytes(const fc_conv_plan *plan, fc_steps steps)
 {
@@ -20,12 +22,17 @@ size_t fc_packed_bytes(const fc_conv_plan *plan, fc_steps steps)
         fc_phase(plan, NULL, i, &c);
         bytes += fc_align((size_t)c.groups * group_bytes(&c, steps));
     }
-    return bias_bytes(&c) + bytes;
+    return bias_bytes(&c) + mark_bytes(&c) + bytes;
 }
 
 const char *fc_packed_bias(const struct fc_corr *c, int64_t group)
 {
     return c->packed + (size_t)(group * fc_padded_lanes(c)) * c->size;
+}
+
+char *fc_packed_mark(const struct fc_corr *c, int64_t group, int64_t lane)
+{
+    return (char *)(uintptr_t)c->packed + bias_bytes(c) + group * panels(c) + lane / c->k->lanes;
 }
 
 const char *fc_packed_group(const struct fc_corr *c, int64_t group, fc_steps steps)
@@ -48,6 +55,7 @@ struct fc_weights fc_weights_of(const struct fc_corr *c, const void *weight, int
 static void pack_bias(const struct fc_corr *c, const void *bias, char *to)
 {
     memset(to, 0, bias_bytes(c));
+    memset(to + bias_bytes(c), 1, mark_bytes(c));
     if (!bias) return;
     const size_t lanes = (size_t)c->lanes * c->size, padded = (size_t)fc_padded_lanes(c) * c->size;
     for (int64_t g = 0; g < c->groups; g++) memcpy(to + (size_t)g * padded, (const char *)bias + (size_t)g * lanes, lanes);
@@ -59,7 +67,7 @@ fc_status fc_each_phase(const fc_conv_plan *plan, const fc_conv_data *data, fc_s
     const char *weights = NULL;
     for (int64_t i = 0; i < fc_phases(&plan->problem, plan->pass); i++) {
         fc_phase(plan, data, i, &c);
-        c.weights = weights ? weights : c.packed + bias_bytes(&c);
+        c.weights = weights ? weights : c.packed + bias_bytes(&c) + mark_bytes(&c);
         weights = c.weights + fc_align((size_t)c.groups * group_bytes(&c, steps));
         const fc_status status = run(plan, data, &c);
         if (status) return status;
@@ -71,23 +79,21 @@ struct pack_job {
     const struct fc_corr *c;
     const void *weight;
     const struct fc_packer *packer;
-    int64_t panels;
 };
 
 static void pack_task(void *data, int64_t task, int worker)
 {
     (void)worker;
     const struct pack_job *job = data;
-    const int64_t group = task / job->panels, lane = task % job->panels * job->c->k->lanes;
+    const int64_t group = task / panels(job->c), lane = task % panels(job->c) * job->c->k->lanes;
     const size_t at = (size_t)(lane * job->packer->steps(job->c)) * job->c->size;
     job->packer->panel(job->c, job->weight, group, lane, (char *)(uintptr_t)fc_packed_group(job->c, group, job->packer->steps) + at);
 }
 
 static fc_status pack_phase(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c)
 {
-    struct pack_job job = { .c = c, .weight = data->weight, .packer = plan->algorithm->packer,
-                            .panels = fc_ceil_div(c->lanes, c->k->lanes) };
-    return fc_parallel(pack_task, &job, c->groups * job.panels, data->threads);
+    struct pack_job job = { .c = c, .weight = data->weight, .packer = plan->algorithm->packer };
+    return fc_parallel(pack_task, &job, c->groups * panels(c), data->threads);
 }
 
 fc_status fc_conv_pack(const fc_conv_plan *plan, const fc_conv_data *data)

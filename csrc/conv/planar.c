@@ -50,8 +50,6 @@ int fc_slab_fit(const struct fc_corr *c)
     return least * (double)c->size < FC_WORKSPACE_LIMIT && (double)(c->lanes + c->depths) * (double)fc_volume(c->taps) < FC_WORKSPACE_LIMIT;
 }
 
-static int64_t half(int64_t x, int64_t granule) { return fc_round_up(fc_ceil_div(x, 2), granule); }
-
 /* Most of the level-1 cache, but eight lines even so, while they fit into the level-2 cache: lines that taps reach beyond
  * a strip are copied once more for the next. */
 struct fc_slab fc_slab_choose(const struct fc_corr *c, size_t (*bytes)(const struct fc_corr *, const struct fc_slab *))
@@ -59,11 +57,11 @@ struct fc_slab fc_slab_choose(const struct fc_corr *c, size_t (*bytes)(const str
     const size_t near = fc_cache_sizes().l1 / 4 * 3, far = fc_workspace_goal();
     const double most = FC_WORKSPACE_LIMIT / (double)(c->lanes + planes(c));    /* beyond it bytes() might overflow */
     int64_t rows = c->to_size[1], columns = c->to_size[2];
-    while (columns > FC_BLOCK && (double)columns > most) columns = half(columns, FC_BLOCK);
-    while (rows > 1 && (double)rows > most) rows = half(rows, 1);
+    while (columns > FC_BLOCK && (double)columns > most) columns = fc_half(columns, FC_BLOCK);
+    while (rows > 1 && (double)rows > most) rows = fc_half(rows, 1);
     struct fc_slab s = fc_slab_of(c, rows, columns);
-    while (s.rows > 1 && bytes(c, &s) > (s.rows > 8 ? near : far)) s = fc_slab_of(c, half(s.rows, 1), columns);
-    while (s.columns > FC_BLOCK && bytes(c, &s) > far) s = fc_slab_of(c, s.rows, half(s.columns, FC_BLOCK));
+    while (s.rows > 1 && bytes(c, &s) > (s.rows > 8 ? near : far)) s = fc_slab_of(c, fc_half(s.rows, 1), columns);
+    while (s.columns > FC_BLOCK && bytes(c, &s) > far) s = fc_slab_of(c, s.rows, fc_half(s.columns, FC_BLOCK));
     return s;
 }
 

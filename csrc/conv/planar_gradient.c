@@ -20,9 +20,12 @@ static int64_t sums_width(const struct fc_corr *c, int64_t lanes)
     return few_lanes(c) ? lanes * c->k->vector : fc_round_up(lanes, fc_max(FC_BLOCK, c->k->lanes));
 }
 
+/* Steps of a panel of sums, which is packed like weights. */
+static int64_t sums_steps(int64_t steps) { return fc_round_up(steps, FC_BLOCK); }
+
 static size_t sums_bytes(const struct fc_corr *c, int64_t lanes, int64_t steps)
 {
-    return fc_align((size_t)(fc_round_up(sums_width(c, lanes) * steps, FC_BLOCK)) * c->size);
+    return fc_align((size_t)(sums_width(c, lanes) * sums_steps(steps)) * c->size);
 }
 
 /* The most output channels of a task. */
@@ -115,14 +118,16 @@ static void add_many(const struct task *t, const struct fc_piece *p, int64_t row
     const struct fc_kernels *k = t->c->k;
     const ptrdiff_t size = (ptrdiff_t)t->c->size;
     struct fc_planar_outer o = { .x = t->input + row * t->s->pitch * size, .x_line = t->s->pitch, .y_block = p->rows * p->columns * FC_BLOCK,
-                                 .lines = lines, .count = p->columns, .sums_step = sums_width(t->c, t->lanes) };
+                                 .lines = lines, .count = p->columns };
     for (int64_t lane = 0; lane < t->lanes; lane += k->lanes) {
+        const int vectors = fc_panel_vectors(k, lane, t->lanes);
+        o.sums_step = vectors * k->vector;
         o.y = t->blocked + (lane / FC_BLOCK * o.y_block + row * p->columns * FC_BLOCK + lane % FC_BLOCK) * size;
         for (int64_t i = 0; i < fc_spans(t->steps, k->tile_rows); i++) {
             const struct fc_span tile = fc_span_of(t->steps, k->tile_rows, i);
             o.offset = t->offset + tile.first;
-            o.sums = t->sums.acc + (tile.first * o.sums_step + lane) * size;
-            k->planar_outer[fc_panel_vectors(k, lane, t->lanes) - 1][tile.count - 1](&o);
+            o.sums = t->sums.acc + (lane * sums_steps(t->steps) + tile.first * o.sums_step) * size;
+            k->planar_outer[vectors - 1][tile.count - 1](&o);
         }
     }
 }
@@ -146,16 +151,18 @@ static void add_piece(struct task *t, const struct fc_piece *p)
     }
 }
 
-/* dW [lane][step] from sums [lane][step][vector] or [step][lane]. */
+/* dW [lane][step] from sums [lane][step][vector] or [panel][step][lanes of the panel]. */
 static void write_weights(const struct task *t, char *weight)
 {
     const struct fc_kernels *k = t->c->k;
-    const ptrdiff_t size = (ptrdiff_t)t->c->size, width = sums_width(t->c, t->lanes);
-    for (int64_t lane = 0; lane < t->lanes; lane++) {
-        char *to = weight + ((t->group * t->c->lanes + t->lane + lane) * fc_steps_of(t->c) + t->step) * size;
-        if (few_lanes(t->c)) k->planar_fold(t->sums.total + lane * t->steps * k->vector * size, t->steps, to);
-        else k->copy_line(to, t->sums.total + lane * size, width, t->steps);
-    }
+    const ptrdiff_t size = (ptrdiff_t)t->c->size, lane = fc_steps_of(t->c);
+    char *to = weight + ((t->group * t->c->lanes + t->lane) * lane + t->step) * size;
+    const struct fc_weights w = { .source = to, .lane = lane, .depth = 1, .taps = { 1, 1, 1 }, .lanes = t->lanes, .depths = t->steps,
+                                  .flat = 1, .packed = t->sums.total };
+    if (few_lanes(t->c))
+        for (int64_t i = 0; i < t->lanes; i++) k->planar_fold(t->sums.total + i * t->steps * k->vector * size, t->steps, to + i * lane * size);
+    else
+        for (int64_t panel = 0; panel * k->lanes < t->lanes; panel++) k->unpack_weights(&w, panel);
 }
 
 static void gradient_task(void *data, int64_t number, int worker)

@@ -129,7 +129,7 @@ static void repair(const struct forward_job *job, const struct fc_place *p, cons
     }
 }
 
-/* One segment of 16 lanes: M -> outputs -> the tensor. */
+/* One segment of 16 lanes: M -> outputs -> the tensor, where they can be written straight into it. */
 static void write_block(const struct forward_job *job, const struct fc_place *p, const struct fc_segment *s, int64_t lane,
                         const char *m_of_block, char *strip)
 {
@@ -142,11 +142,14 @@ static void write_block(const struct forward_job *job, const struct fc_place *p,
     out.columns = fc_min(p->columns * m, c->to_size[2] - out.start[2]);
     struct fc_winograd w = { .to = strip, .row = out.columns * FC_BLOCK, .element = fc_element_step(c, b, b->slice), .count = p->columns, .width = out.columns,
                              .lanes = fc_min(FC_BLOCK, fc_round_up(c->lanes - lane, c->k->vector)) };
+    const int straight = fc_is_block(&c->to, out.channels) && !c->relu;
+    if (straight) w.row = c->to.space[1];
     for (int64_t r = 0; r < s->rows; r++, out.start[1] += m) {
         out.rows = w.height = fc_min(m, c->to_size[1] - out.start[1]);
+        if (straight) w.to = fc_element(&c->to, c->size, s->image, lane, s->slice, out.start[1], out.start[2]);
         w.from = m_of_block + (s->tile + r * b->columns) * FC_BLOCK * size;
         if (!c->k->winograd[m / 4].output(&w, fc_packed_bias(c, 0) + lane * size)) repair(job, p, s, r, lane, &w);
-        fc_box_unpack(c->k, &c->to, &out, strip);
+        if (!straight) fc_box_unpack(c->k, &c->to, &out, strip);
     }
 }
 

@@ -46,8 +46,11 @@ struct fc_segment {
     int64_t tile;                       /* of its first, within the block */
 };
 
-/* Whether the tensors are so large that their pixels have to be fetched from beyond the level-2 cache. */
-int fc_prefetches(const struct fc_corr *c);
+/* Whether so many channels of a tensor are a block in the native layout, which the transforms can read and write where it is. */
+static inline int fc_is_block(const fc_tensor *t, int64_t channels)
+{
+    return t->channel == 1 && t->space[2] == FC_BLOCK && channels == FC_BLOCK;
+}
 
 /* Starting from {0}: 0 behind the last segment of tile rows [first, first + rows). */
 int fc_next_segment(const struct fc_corr *c, const struct fc_tiling *b, int64_t first, int64_t rows, struct fc_segment *s);

@@ -73,7 +73,12 @@ static void transform_gradient(const struct fc_corr *c, const struct fc_tiling *
             for (int64_t r = 0; r < s.rows; r++) {
                 y.start[1] = (s.row + r) * b->m;
                 y.rows = w.height = fc_min(b->m, c->to_size[1] - y.start[1]);
-                fc_box_pack(c->k, &c->to, c->to_size, &y, strip);
+                if (fc_is_block(&c->to, y.channels)) {
+                    w.from = fc_element(&c->to, c->size, s.image, y.channel, s.slice, y.start[1], y.start[2]);
+                    w.row = c->to.space[1];
+                } else {
+                    fc_box_pack(c->k, &c->to, c->to_size, &y, strip);
+                }
                 w.to = d + (block * tiles + s.tile + r * b->columns) * FC_BLOCK * size;
                 c->k->winograd[b->m / 4].gradient(&w);
             }

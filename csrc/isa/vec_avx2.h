@@ -109,7 +109,7 @@ V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
 #endif
 }
 /* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...: lanes can be put in order
- * after the arithmetic. Element 0 is a0 already before. */
+ * after the arithmetic. Element 0 is a0 already before. v_part undoes v_join. */
 #if FC_BITS == 32
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_shuffle_ps(a, b, 0x88); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_shuffle_ps(a, b, 0xdd); }
@@ -118,6 +118,7 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 {
     return _mm256_blendv_ps(otherwise, _mm256_maskload_ps(p, _mm256_castps_si256(m)), m);
 }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm256_maskstore_ps(p, _mm256_castps_si256(m), a); }
 #else
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm256_unpacklo_pd(a, b); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm256_unpackhi_pd(a, b); }
@@ -126,11 +127,29 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
 {
     return _mm256_blendv_pd(otherwise, _mm256_maskload_pd(p, _mm256_castpd_si256(m)), m);
 }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm256_maskstore_pd(p, _mm256_castpd_si256(m), a); }
 #endif
+V_INLINE v_t v_part(v_t a) { return v_join(a); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return V_OP(cmp)(a, b, _CMP_UNORD_Q); }
 V_INLINE v_mask v_none(void) { return V_OP(setzero)(); }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return V_OP(or)(a, b); }
 V_INLINE int v_any(v_mask m) { return V_OP(movemask)(m) != 0; }
+/* A store past the caches, p aligned to a vector; v_stream_end orders such stores before all that follow. */
+V_INLINE void v_stream(real *p, v_t a) { V_OP(stream)(p, a); }
+V_INLINE void v_stream_end(void) { _mm_sfence(); }
+/* Lanes of a: index[l], below VL, for lane l; of doubles the halves. */
+typedef __m256i v_index;
+#if FC_BITS == 32
+V_INLINE v_index v_load_index(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm256_permutevar8x32_ps(a, index); }
+#else
+V_INLINE v_index v_load_index(const int32_t *p)
+{
+    const __m256i even = _mm256_slli_epi64(_mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)(const void *)p)), 1);
+    return _mm256_or_si256(even, _mm256_slli_epi64(_mm256_add_epi64(even, _mm256_set1_epi64x(1)), 32));
+}
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), index)); }
+#endif
 /* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
 typedef __m256i v_bytes;
 #if FC_BITS == 32

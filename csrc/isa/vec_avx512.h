@@ -118,7 +118,8 @@ V_INLINE v_mask v_span(ptrdiff_t from, ptrdiff_t to)
     return (v_mask)((1u << high) - (1u << low));
 }
 /* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...: shuffles within 128-bit
- * lanes need no copy of an operand, and lanes can be put in order after the arithmetic. Element 0 is a0 already before. */
+ * lanes need no copy of an operand, and lanes can be put in order after the arithmetic. Element 0 is a0 already before.
+ * v_part undoes v_join. */
 #if FC_BITS == 32
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_shuffle_ps(a, b, 0x88); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_shuffle_ps(a, b, 0xdd); }
@@ -126,18 +127,37 @@ V_INLINE v_t v_join(v_t a)
 {
     return _mm512_castpd_ps(_mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_castps_pd(a)));
 }
+V_INLINE v_t v_part(v_t a)
+{
+    return _mm512_castpd_ps(_mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), _mm512_castps_pd(a)));
+}
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_ps(otherwise, m, p); }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm512_mask_storeu_ps(p, m, a); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
 #else
 V_INLINE v_t v_even(v_t a, v_t b) { return _mm512_unpacklo_pd(a, b); }
 V_INLINE v_t v_odd(v_t a, v_t b) { return _mm512_unpackhi_pd(a, b); }
 V_INLINE v_t v_join(v_t a) { return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a); }
+V_INLINE v_t v_part(v_t a) { return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), a); }
 V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise) { return _mm512_mask_loadu_pd(otherwise, m, p); }
+V_INLINE void v_store_if(real *p, v_mask m, v_t a) { _mm512_mask_storeu_pd(p, m, a); }
 V_INLINE v_mask v_unordered(v_t a, v_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_UNORD_Q); }
 #endif
 V_INLINE v_mask v_none(void) { return 0; }
 V_INLINE v_mask v_either(v_mask a, v_mask b) { return a | b; }
 V_INLINE int v_any(v_mask m) { return m != 0; }
+/* A store past the caches, p aligned to a vector; v_stream_end orders such stores before all that follow. */
+V_INLINE void v_stream(real *p, v_t a) { V_OP(stream)(p, a); }
+V_INLINE void v_stream_end(void) { _mm_sfence(); }
+/* Lanes of a: index[l], below VL, for lane l. */
+typedef __m512i v_index;
+#if FC_BITS == 32
+V_INLINE v_index v_load_index(const int32_t *p) { return _mm512_loadu_si512(p); }
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm512_permutexvar_ps(index, a); }
+#else
+V_INLINE v_index v_load_index(const int32_t *p) { return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
+V_INLINE v_t v_pick(v_t a, v_index index) { return _mm512_permutexvar_pd(index, a); }
+#endif
 /* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
 typedef __m128i v_bytes;
 #if FC_BITS == 32

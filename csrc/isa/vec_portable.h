@@ -110,8 +110,14 @@ V_INLINE v_t v_load_if(const real *p, v_mask m, v_t otherwise)
         if (m[i]) otherwise[i] = p[i];
     return otherwise;
 }
-/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ... */
+V_INLINE void v_store_if(real *p, v_mask m, v_t a)
+{
+    for (int i = 0; i < VL; i++)
+        if (m[i]) p[i] = a[i];
+}
+/* v_join(v_even(a, b)) is a0 a2 a4 ... b0 b2 ..., v_join(v_odd(a, b)) a1 a3 a5 ... b1 b3 ...; v_part undoes v_join. */
 V_INLINE v_t v_join(v_t a) { return a; }
+V_INLINE v_t v_part(v_t a) { return a; }
 #if FC_BITS == 32
 V_INLINE v_t v_even(v_t a, v_t b) { return (v_t){a[0], a[2], b[0], b[2]}; }
 V_INLINE v_t v_odd(v_t a, v_t b) { return (v_t){a[1], a[3], b[1], b[3]}; }
@@ -127,6 +133,23 @@ V_INLINE int v_any(v_mask m)
     v_bits any = 0;
     for (int i = 0; i < VL; i++) any |= m[i];
     return any != 0;
+}
+/* Elsewhere a store past the caches. */
+V_INLINE void v_stream(real *p, v_t a) { v_store(p, a); }
+V_INLINE void v_stream_end(void) {}
+/* Lanes of a: index[l], below VL, for lane l. */
+typedef v_mask v_index;
+V_INLINE v_index v_load_index(const int32_t *p)
+{
+    v_index index;
+    for (int i = 0; i < VL; i++) index[i] = p[i];
+    return index;
+}
+V_INLINE v_t v_pick(v_t a, v_index index)
+{
+    v_t picked;
+    for (int i = 0; i < VL; i++) picked[i] = a[index[i]];
+    return picked;
 }
 /* VL bytes, compared with a number; and a + b where a mask is set, else a, which is not -0. */
 typedef v_mask v_bytes;

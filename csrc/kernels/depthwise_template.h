@@ -31,37 +31,48 @@ static void FC_NAME(depthwise)(const struct fc_depthwise *d)
     }
 }
 
-/* w[tap][c] += sum over pixels of x[offset[tap] + p*x_step][c] * y[p][c], four taps and two pixels at a time. */
-V_INLINE void FC_NAME(depthwise_taps)(const struct fc_depthwise *d, ptrdiff_t tap, const int taps, ptrdiff_t lane)
+/* sums[tap][p modulo VL][c] += sum over rows and pixels of x[offset[tap] + row*x_row + p*x_step][c] * y[row][p][c], up to
+ * five taps and two of the classes of pixels at a time: a 3 x 3 window in two rounds. Planes, which have a vector of pixels, give the same sums. */
+V_INLINE void FC_NAME(depthwise_products)(const real *const x[], ptrdiff_t x_step, const real *y, v_t acc[][2], const int taps, const int pixels)
 {
-    const real *y = (const real *)d->y + lane;
-    const real *x[4];
-    v_t acc[4][2];
-    UNROLL for (int i = 0; i < taps; i++) {
-        x[i] = (const real *)d->x + d->offset[tap + i] + lane;
-        acc[i][0] = acc[i][1] = v_zero();
+    UNROLL for (int j = 0; j < pixels; j++) {
+        const v_t g = v_load(y + j * FC_BLOCK);
+        UNROLL for (int i = 0; i < taps; i++) acc[i][j] = v_fma(v_load(x[i] + j * x_step), g, acc[i][j]);
     }
-    ptrdiff_t p = 0;
-    for (; p + 2 <= d->count; p += 2) {
-        UNROLL for (int j = 0; j < 2; j++) {
-            const v_t g = v_load(y + (p + j) * FC_BLOCK);
-            UNROLL for (int i = 0; i < taps; i++) acc[i][j] = v_fma(v_load(x[i] + (p + j) * d->x_step), g, acc[i][j]);
-        }
-    }
-    if (p < d->count) {
-        const v_t g = v_load(y + p * FC_BLOCK);
-        UNROLL for (int i = 0; i < taps; i++) acc[i][0] = v_fma(v_load(x[i] + p * d->x_step), g, acc[i][0]);
-    }
-    real *w = (real *)d->w + tap * FC_BLOCK + lane;
-    UNROLL for (int i = 0; i < taps; i++)
-        v_store(w + i * FC_BLOCK, v_add(v_load(w + i * FC_BLOCK), v_add(acc[i][0], acc[i][1])));
 }
 
-static void FC_NAME(depthwise_grad)(const struct fc_depthwise *d)
+V_INLINE void FC_NAME(depthwise_taps)(const struct fc_depthwise_grad *d, ptrdiff_t tap, ptrdiff_t class, ptrdiff_t lane, const int taps)
+{
+    const ptrdiff_t left = d->count - class, pairs = left < 2 ? 0 : (left - 2) / VL + 1, x_step = d->x_step;
+    const int single = left > pairs * VL;    /* the last pixel of a row, without a partner */
+    const ptrdiff_t x_rest = d->x_row - pairs * VL * x_step, y_rest = d->y_row - pairs * VL * FC_BLOCK;
+    real *sums = (real *)d->sums + (tap * VL + class) * FC_BLOCK + lane;
+    const real *y = (const real *)d->y + class * FC_BLOCK + lane, *x[5];
+    v_t acc[5][2];
+    UNROLL for (int i = 0; i < taps; i++) {
+        x[i] = (const real *)d->x + d->offset[tap + i] + class * x_step + lane;
+        UNROLL for (int j = 0; j < 2; j++) acc[i][j] = v_load(sums + (i * VL + j) * FC_BLOCK);
+    }
+    for (ptrdiff_t row = 0; row < d->rows; row++, y += y_rest) {
+        for (ptrdiff_t k = 0; k < pairs; k++, y += VL * FC_BLOCK) {
+            FC_NAME(depthwise_products)(x, x_step, y, acc, taps, 2);
+            UNROLL for (int i = 0; i < taps; i++) x[i] += VL * x_step;
+        }
+        if (single) FC_NAME(depthwise_products)(x, x_step, y, acc, taps, 1);
+        UNROLL for (int i = 0; i < taps; i++) x[i] += x_rest;
+    }
+    UNROLL for (int i = 0; i < taps; i++)
+        UNROLL for (int j = 0; j < 2; j++) v_store(sums + (i * VL + j) * FC_BLOCK, acc[i][j]);
+}
+
+static void FC_NAME(depthwise_grad)(const struct fc_depthwise_grad *d)
 {
     for (ptrdiff_t lane = 0; lane < FC_BLOCK; lane += VL) {
-        ptrdiff_t tap = 0;
-        for (; tap + 4 <= d->taps; tap += 4) FC_NAME(depthwise_taps)(d, tap, 4, lane);
-        for (; tap < d->taps; tap++) FC_NAME(depthwise_taps)(d, tap, 1, lane);
+        for (ptrdiff_t class = 0; class < VL && class < d->count; class += 2) {
+            ptrdiff_t tap = 0;
+            for (; tap + 5 <= d->taps; tap += 5) FC_NAME(depthwise_taps)(d, tap, class, lane, 5);
+            for (; tap + 4 <= d->taps; tap += 4) FC_NAME(depthwise_taps)(d, tap, class, lane, 4);
+            for (; tap < d->taps; tap++) FC_NAME(depthwise_taps)(d, tap, class, lane, 1);
+        }
     }
 }

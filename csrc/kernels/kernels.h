@@ -22,15 +22,19 @@ struct fc_tile {
     ptrdiff_t a_row;            /* from one row of the tile to the next */
     const ptrdiff_t *offset;    /* of each run, from a */
     ptrdiff_t runs;
-    const void *b;              /* read forward, run after run */
+    const void *b;              /* read forward, run after run; */
+    ptrdiff_t b_skip;           /* so many elements are left out after each run */
     void *c;
     ptrdiff_t c_row, c_block;   /* from row to row; from one block of 16 lanes to the next */
     const void *init;           /* lanes to start from (a bias, zeros), or NULL to continue from c */
-    int relu;                   /* plane_tile only: max(0, each sum) */
-    ptrdiff_t len, a_step;      /* plane_tile and grad_tile only: steps of a run, stride of a step in a */
-    ptrdiff_t b_block;          /* grad_tile only: stride of a block in b */
+    int relu;                   /* plane_tile and copy_tile only: max(0, each sum) */
+    ptrdiff_t len, a_step;      /* these two, grad_tile and outer_tile only: steps of a run, stride of a step in a */
+    ptrdiff_t b_step;           /* copy_tile only: stride of a step in b ... */
+    void *copy;                 /* ... and where b is copied to, [step][lanes of the widest tile] */
+    ptrdiff_t b_block;          /* grad_tile and outer_tile only: stride of a block in b */
     const void *ahead;          /* what will be read next: `ahead_step` bytes of it in each step */
     ptrdiff_t ahead_step;
+    ptrdiff_t ahead_run;        /* outer_tile only: bytes from what one run fetches to what the next one does */
 };
 
 typedef void (*fc_tile_kernel)(const struct fc_tile *);
@@ -90,9 +94,18 @@ struct fc_depthwise {
     ptrdiff_t x_step;            /* from the input of one output pixel to that of the next */
     const ptrdiff_t *offset;     /* of each tap, from x */
     int64_t taps, count;
-    void *w;                     /* [tap][16]; read forward, written by depthwise_grad */
+    const void *w;               /* [tap][16] */
     const void *init;            /* 16 lanes, or NULL to continue from y */
     void *y;                     /* [count][16] */
+};
+
+/* Rows of pixels of the gradient of a depthwise convolution, 16 channels. */
+struct fc_depthwise_grad {
+    const void *x, *y;           /* y: [count][16] in each row */
+    ptrdiff_t x_step, x_row, y_row;
+    const ptrdiff_t *offset;     /* of each tap, from x */
+    int64_t taps, rows, count;
+    void *sums;                  /* [tap][vector][16]: pixel p of a row goes to p modulo `vector` */
 };
 
 /* A row of pixels of a few output channels, from planes; see planar_template.h. */
@@ -243,8 +256,20 @@ struct fc_planes {
 };
 enum { FC_PLANES_RING = 4 };     /* rows of y that wait for rows of x, at most */
 
-/* Elements: backward the ring and one more row, as wide as x with its padding and `kernel` and some vectors more. */
-#define FC_PLANES_SCRATCH(width, columns, kernel) ((FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128))
+/* Elements: backward the ring, as many rows of numbers of windows, and one more row, as wide as x with its padding and
+ * `kernel` and some vectors more; and the shares of a small plane. */
+#define FC_PLANES_SCRATCH(width, columns, kernel) ((2 * FC_PLANES_RING + 1) * ((width) + 2 * (kernel) + (columns) + 128) + 256)
+
+/* Depthwise convolution of planes with 3 x 3 windows, stride 1 or 2; see depth_planes_template.h. Of `at` the geometry counts,
+ * and a row of zeros as wide as x in scratch. */
+struct fc_depth_planes {
+    struct fc_planes at;
+    const void *w;
+    ptrdiff_t w_plane, w_row, w_column;
+    const void *init;            /* a value for each plane, or NULL */
+    int relu;                    /* forward: max(0, each sum) */
+    void *sums;                  /* backward-weights: [plane][tap][vector] */
+};
 
 /* Backward of maxima where channels are adjacent: one row of dx from the rows of dy and codes whose windows meet it. */
 struct fc_spread {
@@ -271,7 +296,9 @@ struct fc_kernels {
     fc_tile_kernel tile[FC_MAX_VECTORS][FC_MAX_ROWS];         /* [vectors - 1][rows - 1]: runs of 16 steps */
     fc_tile_kernel tap_tile[FC_MAX_VECTORS][FC_MAX_ROWS];     /* the same: runs of 1 step */
     fc_tile_kernel plane_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* one run of len steps; init holds one value for each row */
+    fc_tile_kernel copy_tile[FC_MAX_ROWS];                    /* [rows - 1]: plane_tile, FC_MAX_VECTORS wide, of pixels that are not a panel yet */
     fc_tile_kernel grad_tile[FC_MAX_VECTORS];                 /* [vectors - 1]: grad_rows rows, runs of len steps */
+    fc_tile_kernel outer_tile[FC_MAX_VECTORS][FC_MAX_ROWS];   /* [vectors - 1][rows - 1]: the same, a_row apart, steps adjacent */
 
     void (*pack_panels)(const struct fc_panels *);
     void (*pack_row)(const struct fc_row *);                  /* strided -> blocked, missing channels zeroed */
@@ -293,7 +320,12 @@ struct fc_kernels {
     int (*finite)(const void *x, int64_t n);                  /* whether all of n elements are; n a multiple of 16 */
 
     void (*depthwise)(const struct fc_depthwise *);
-    void (*depthwise_grad)(const struct fc_depthwise *);      /* w[tap][16] += sum over the row of x * y */
+    void (*depthwise_grad)(const struct fc_depthwise_grad *);
+    struct {                                                  /* NULL where FC_SMALL_WINDOWS is 0 */
+        void (*forward)(const struct fc_depth_planes *);      /* and backward-data with stride 1 */
+        void (*grad)(const struct fc_depth_planes *);
+        void (*spread)(const struct fc_depth_planes *);       /* backward-data with stride 2; x is dy, y is dx */
+    } depth_planes;
 
     int few_rows, few_vectors;   /* largest tile of planar_grad: rows, and steps at once */
     void (*planar[FC_MAX_ROWS])(const struct fc_planar *);              /* [rows - 1] */
@@ -307,7 +339,7 @@ struct fc_kernels {
         void (*max_index)(const struct fc_pool_row *);
         void (*sum)(const struct fc_pool_row *);
         void (*divide)(const struct fc_pixels *from, const struct fc_pixels *to, int64_t count, int64_t lanes, double divisor);
-        void (*total)(const struct fc_pool_row *);            /* the sum of a plane; see planes_template.h */
+        void (*total)(const struct fc_pool_row *);            /* the sum of a plane; see sums_template.h */
         void (*positions)(const struct fc_positions *);
         void (*codes)(const struct fc_codes *);
         void (*spread)(const struct fc_spread *);
@@ -315,16 +347,20 @@ struct fc_kernels {
             /* max, average and spread are several 10 KiB each: NULL where FC_SMALL_WINDOWS is 0 */
             void (*max)(const struct fc_planes *);
             void (*average)(const struct fc_planes *);
+            void (*narrow)(const struct fc_planes *);         /* averages of any windows, x narrower than a vector */
             void (*spread)(const struct fc_planes *);         /* backward, of maxima if there are codes, else of averages */
             void (*expand)(const struct fc_planes *);         /* of averages of any windows of which few meet anywhere */
             void (*total)(const struct fc_planes *);          /* of whole planes, height 1 */
             void (*fill)(const struct fc_planes *);           /* its backward */
+            void (*stream)(void *to, const void *from, int64_t count);    /* copies past the caches */
         } planes;
         uint64_t (*largest)(const int64_t *position, ptrdiff_t step, int64_t count);    /* as unsigned numbers */
         void (*scatter)(const struct fc_scatter *);
     } pool;
     void (*sgd)(const fc_update *);
     void (*adam)(const fc_update *);
+    void (*rmsprop)(const fc_update *);
+    void (*adagrad)(const fc_update *);
     void (*act)(fc_act, void *to, const void *a, const void *b, double p, double q, int64_t n);
     struct {
         void (*moments)(const struct fc_norm_row *);          /* sums of x - center and its square */

@@ -19,32 +19,34 @@
 /* ---- Forward ------------------------------------------------------------------------------------------------------*/
 
 /* Where the loads of VL outputs lie in a row: `start` is the first window's first column. With s = 1 one load for each
- * tap; with s = 2 two for the taps 0 and 1, and two for tap 2. */
+ * tap; with s = 2 two for the taps 0 and 1, and two for tap 2: the second `beside` the first, VL columns on, or, where a
+ * row of outputs fills at most half a vector, in the row of the same tap of the next row of outputs. */
 struct FC_NAME(columns) {
-    ptrdiff_t start;
+    ptrdiff_t start, beside;
     v_mask exists[4];
 };
 
-V_INLINE ptrdiff_t FC_NAME(load_at)(int i, const int s) { return s == 1 ? i : i % 2 * VL + i / 2 * 2; }
+V_INLINE ptrdiff_t FC_NAME(load_at)(int i, ptrdiff_t beside, const int s) { return s == 1 ? i : i % 2 * beside + i / 2 * 2; }
 V_INLINE int FC_NAME(load_count)(const int kw, const int s) { return s == 1 ? kw : kw == 2 ? 2 : 4; }
 
-V_INLINE struct FC_NAME(columns) FC_NAME(columns_of)(const struct fc_planes *w, ptrdiff_t j, const int kw, const int s)
+V_INLINE struct FC_NAME(columns) FC_NAME(columns_of)(const struct fc_planes *w, ptrdiff_t j, const int kw, const int s, const int paired)
 {
-    struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
+    struct FC_NAME(columns) c = { .start = j * s - w->pad[1], .beside = paired ? w->stride[0] * w->x_row : VL };
     UNROLL for (int i = 0; i < 4; i++) {
-        const ptrdiff_t at = c.start + FC_NAME(load_at)(i, s);
+        const ptrdiff_t at = c.start + FC_NAME(load_at)(i, paired ? 0 : VL, s);
         c.exists[i] = i < FC_NAME(load_count)(kw, s) ? v_span(-at, w->width - at) : v_none();
     }
     return c;
 }
 
-/* The taps of one row for VL outputs, with s = 2 not yet joined; returns where a NaN is among them. */
+/* The taps of one row for VL outputs, with s = 2 not yet joined; returns where a NaN is among them, but for the last
+ * column of tap 2 where that is the first one of the next vector. */
 V_INLINE v_mask FC_NAME(row_taps)(const real *row, const struct FC_NAME(columns) *c, v_t outside, v_t *tap, const int kw,
                                   const int s, const int clipped)
 {
     v_t load[4];
     UNROLL for (int i = 0; i < FC_NAME(load_count)(kw, s); i++) {
-        const real *from = row + c->start + FC_NAME(load_at)(i, s);
+        const real *from = row + c->start + FC_NAME(load_at)(i, c->beside, s);
         load[i] = clipped ? v_load_if(from, c->exists[i], outside) : v_load(from);
     }
     if (s == 1) {
@@ -53,9 +55,9 @@ V_INLINE v_mask FC_NAME(row_taps)(const real *row, const struct FC_NAME(columns)
     }
     tap[0] = v_even(load[0], load[1]);
     tap[1] = v_odd(load[0], load[1]);
-    if (kw == 2) return v_unordered(tap[0], tap[1]);
-    tap[2] = v_even(load[2], load[3]);
-    return v_either(v_unordered(tap[0], tap[1]), v_unordered(tap[2], tap[2]));
+    if (kw == 3) tap[2] = v_even(load[2], load[3]);
+    const v_mask nan = v_unordered(load[0], load[1]);
+    return kw == 3 && clipped ? v_either(nan, v_unordered(load[2], load[3])) : nan;
 }
 
 /* The rows of a window that exist: from `first` of the window, which is `row` of x, `count` of them. */
@@ -70,11 +72,11 @@ V_INLINE struct FC_NAME(rows) FC_NAME(rows_of)(const struct fc_planes *w, ptrdif
     return (struct FC_NAME(rows)){ start + first, first, end - first };
 }
 
-/* Whether all loads of the outputs from j on lie in the row. */
+/* Whether all loads of the outputs from j on lie in the row, and with two loads for tap 2 a vector follows; see row_taps. */
 V_INLINE int FC_NAME(within)(const struct fc_planes *w, ptrdiff_t j, const int kw, const int s)
 {
-    const ptrdiff_t start = j * s - w->pad[1];
-    return start >= 0 && j + VL <= w->columns && start + FC_NAME(load_at)(FC_NAME(load_count)(kw, s) - 1, s) + VL <= w->width;
+    const ptrdiff_t start = j * s - w->pad[1], last = start + FC_NAME(load_at)(FC_NAME(load_count)(kw, s) - 1, VL, s);
+    return start >= 0 && j + VL + (kw == 3 && s == 2) <= w->columns && last + VL <= w->width;
 }
 
 /* The masks of the outputs from j on: those of the first and last vector are at hand, seldom are others needed. */
@@ -83,52 +85,56 @@ V_INLINE const struct FC_NAME(columns) *FC_NAME(edge_of)(const struct fc_planes 
 {
     if (j == 0) return &edges[0];
     if (j + VL >= w->columns) return &edges[1];
-    *other = FC_NAME(columns_of)(w, j, kw, s);
+    *other = FC_NAME(columns_of)(w, j, kw, s, 0);
     return other;
 }
 
-/* With windows 1 apart, GROUP rows of outputs share what each row of x gives: it is reduced once instead of KW times. */
-enum { FC_NAME(GROUP) = 4 };
+/* Where windows of neighbouring rows overlap, a group of rows of outputs shares what each row of x gives: it is reduced
+ * once instead of up to KW times. */
+enum { FC_NAME(MOST_GROUP) = 4 };
+
+V_INLINE int FC_NAME(group)(const int s) { return FC_NAME(MOST_GROUP) / s; }
 
 V_INLINE int FC_NAME(grouped)(const struct fc_planes *w, ptrdiff_t o, const int kw, const int s)
 {
-    const ptrdiff_t start = o - w->pad[0];
-    return s == 1 && w->stride[0] == 1 && w->kernel[0] == kw && start >= 0 && o + FC_NAME(GROUP) <= w->end &&
-           start + FC_NAME(GROUP) - 1 + kw <= w->height;
+    const ptrdiff_t start = o * s - w->pad[0];
+    return kw > s && w->stride[0] == s && w->kernel[0] == kw && start >= 0 && o + FC_NAME(group)(s) <= w->end &&
+           start + (FC_NAME(group)(s) - 1) * s + kw <= w->height;
 }
 
-/* Maxima or sums of GROUP rows, VL outputs each, from row x on; of maxima returns where a NaN is. */
+/* Maxima or sums of a group of rows, VL outputs each, from row x on; of maxima returns where a NaN is. */
 V_INLINE v_mask FC_NAME(group_columns)(const struct fc_planes *w, const real *x, const struct FC_NAME(columns) *c, v_t *result,
-                                       const int kw, const int max, const int clipped)
+                                       const int kw, const int s, const int max, const int clipped)
 {
-    v_t of_row[FC_NAME(GROUP) + 2], tap[3];
+    v_t of_row[FC_NAME(MOST_GROUP) + 2], tap[3];
     v_mask odd = v_none();
-    UNROLL for (int r = 0; r < FC_NAME(GROUP) + kw - 1; r++) {
-        const v_mask nan = FC_NAME(row_taps)(x + r * w->x_row, c, v_set1(max ? (real)-__builtin_inf() : 0), tap, kw, 1, clipped);
+    UNROLL for (int r = 0; r < (FC_NAME(group)(s) - 1) * s + kw; r++) {
+        const v_mask nan = FC_NAME(row_taps)(x + r * w->x_row, c, v_set1(max ? (real)-__builtin_inf() : 0), tap, kw, s, clipped);
         if (max) odd = v_either(odd, nan);
         of_row[r] = max ? tap[0] : v_add(v_zero(), tap[0]);
         UNROLL for (int t = 1; t < kw; t++) of_row[r] = max ? v_max(tap[t], of_row[r]) : v_add(of_row[r], tap[t]);
     }
-    UNROLL for (int i = 0; i < FC_NAME(GROUP); i++) {
-        result[i] = max ? of_row[i] : v_add(v_zero(), of_row[i]);
-        UNROLL for (int r = 1; r < kw; r++) result[i] = max ? v_max(of_row[i + r], result[i]) : v_add(result[i], of_row[i + r]);
+    UNROLL for (int i = 0; i < FC_NAME(group)(s); i++) {
+        result[i] = max ? of_row[i * s] : v_add(v_zero(), of_row[i * s]);
+        UNROLL for (int r = 1; r < kw; r++) result[i] = max ? v_max(of_row[i * s + r], result[i]) : v_add(result[i], of_row[i * s + r]);
+        if (s == 2) result[i] = v_join(result[i]);
     }
     return odd;
 }
 
-/* GROUP rows of outputs from o on, into y; returns 0 if a NaN was met. */
+/* A group of rows of outputs from o on, into y; returns 0 if a NaN was met. */
 V_INLINE int FC_NAME(group_rows)(const struct fc_planes *w, const struct FC_NAME(columns) *edges, const real *x, ptrdiff_t o, real *y,
-                                 const int kw, const int max)
+                                 const int kw, const int s, const int max)
 {
     v_mask odd = v_none();
     for (ptrdiff_t j = 0; j < w->columns; j += VL) {
-        struct FC_NAME(columns) c = { .start = j - w->pad[1] };
-        v_t result[FC_NAME(GROUP)];
+        struct FC_NAME(columns) c = { .start = j * s - w->pad[1], .beside = VL };
+        v_t result[FC_NAME(MOST_GROUP)];
         v_mask nan;
-        if (FC_NAME(within)(w, j, kw, 1)) nan = FC_NAME(group_columns)(w, x, &c, result, kw, max, 0);
-        else nan = FC_NAME(group_columns)(w, x, FC_NAME(edge_of)(w, j, edges, &c, kw, 1), result, kw, max, 1);
+        if (FC_NAME(within)(w, j, kw, s)) nan = FC_NAME(group_columns)(w, x, &c, result, kw, s, max, 0);
+        else nan = FC_NAME(group_columns)(w, x, FC_NAME(edge_of)(w, j, edges, &c, kw, s), result, kw, s, max, 1);
         odd = v_either(odd, nan);
-        UNROLL for (int i = 0; i < FC_NAME(GROUP); i++) {
+        UNROLL for (int i = 0; i < FC_NAME(group)(s); i++) {
             const v_t out = max ? result[i] : FC_NAME(averaged)(w, result[i], o + i, j);
             if (j + VL <= w->columns) v_store(y + i * w->y_row + j, out);
             else v_store_n(y + i * w->y_row + j, out, w->columns - j);
@@ -197,20 +203,26 @@ V_INLINE void FC_NAME(write_places)(const struct fc_planes *w, ptrdiff_t plane, 
     }
 }
 
+/* Taps left out before those of the outputs from j on: pad <= 1, so only of the first output. */
+V_INLINE v_t FC_NAME(skipped)(const struct fc_planes *w, ptrdiff_t j)
+{
+    const real left[VL] = { j ? 0 : (real)w->pad[1] };
+    return v_load(left);
+}
+
 /* Outputs o, j .. j + VL - 1 of a plane. `count` is rows->count, a constant where it can be. */
 V_INLINE v_mask FC_NAME(max_vector)(const struct fc_planes *w, const real *x, const struct FC_NAME(rows) *rows, ptrdiff_t count,
                                     const struct FC_NAME(columns) *edges, ptrdiff_t j, real *y, real *place, const int kw,
                                     const int s, const int placed)
 {
-    struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
+    struct FC_NAME(columns) c = { .start = j * s - w->pad[1], .beside = VL };
     v_t value, at;
     v_mask nan;
     if (FC_NAME(within)(w, j, kw, s)) {
         nan = FC_NAME(max_columns)(w, x, rows, count, &c, v_zero(), &value, &at, kw, s, 0, placed);
     } else {
-        real left[VL] = { j ? 0 : (real)w->pad[1] };    /* taps left out: pad <= 1, so only of the first output */
         const struct FC_NAME(columns) *edge = FC_NAME(edge_of)(w, j, edges, &c, kw, s);
-        nan = FC_NAME(max_columns)(w, x, rows, count, edge, placed ? v_load(left) : v_zero(), &value, &at, kw, s, 1, placed);
+        nan = FC_NAME(max_columns)(w, x, rows, count, edge, placed ? FC_NAME(skipped)(w, j) : v_zero(), &value, &at, kw, s, 1, placed);
     }
     if (j + VL <= w->columns) v_store(y + j, value);
     else v_store_n(y + j, value, w->columns - j);
@@ -236,11 +248,49 @@ V_INLINE void FC_NAME(max_row)(const struct fc_planes *w, const struct FC_NAME(c
     if (placed) FC_NAME(write_places)(w, plane, o, place);
 }
 
+/* ---- Two rows of outputs in one vector, each in its half of it */
+
+V_INLINE int FC_NAME(is_paired)(const struct fc_planes *w, const int s) { return s == 2 && w->columns <= VL / 2; }
+
+/* Whether both rows, o and the next, have all the rows of their windows. */
+V_INLINE int FC_NAME(pair_exists)(const struct fc_planes *w, ptrdiff_t o, const int kw)
+{
+    const ptrdiff_t start = o * w->stride[0] - w->pad[0];
+    return w->kernel[0] == kw && start >= 0 && o + 2 <= w->end && start + w->stride[0] + kw <= w->height;
+}
+
+V_INLINE void FC_NAME(store_pair)(const struct fc_planes *w, real *y, v_t a)
+{
+    v_store_n(y, a, w->columns);
+    v_store_if(y + w->y_row - VL / 2, v_span(VL / 2, VL / 2 + w->columns), a);
+}
+
+/* Returns 0 if a NaN was met. */
+V_INLINE int FC_NAME(max_pair)(const struct fc_planes *w, const struct FC_NAME(columns) *c, v_t skipped, ptrdiff_t plane, ptrdiff_t o,
+                               const int kw, const int placed)
+{
+    const struct FC_NAME(rows) rows = { .row = o * w->stride[0] - w->pad[0] };
+    const real *x = (const real *)w->x + plane * w->x_plane + rows.row * w->x_row;
+    v_t value, at;
+    if (v_any(FC_NAME(max_columns)(w, x, &rows, kw, c, skipped, &value, &at, kw, 2, 1, placed))) return 0;
+    FC_NAME(store_pair)(w, (real *)w->y + plane * w->y_plane + o * w->y_row, value);
+    if (placed) {
+        real *place = w->scratch;
+        v_store(place, at);
+        FC_NAME(write_places)(w, plane, o, place);
+        FC_NAME(write_places)(w, plane, o + 1, place + VL / 2);
+    }
+    return 1;
+}
+
 V_INLINE void FC_NAME(max_planes)(const struct fc_planes *w, const int kw, const int s, const int placed)
 {
     const ptrdiff_t last = (w->columns - 1) / VL * VL;
-    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(w, 0, kw, s), FC_NAME(columns_of)(w, last, kw, s) };
-    const int halves = kw == 2 && s == 2 && FC_NAME(halves)(w);
+    const int paired = FC_NAME(is_paired)(w, s);
+    const v_t left = FC_NAME(skipped)(w, 0);
+    const struct FC_NAME(columns) pair = FC_NAME(columns_of)(w, 0, kw, s, paired);
+    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(w, 0, kw, s, 0), FC_NAME(columns_of)(w, last, kw, s, 0) };
+    const int halves = kw == 2 && s == 2 && !paired && FC_NAME(halves)(w);
     for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
         const ptrdiff_t room = halves ? FC_NAME(room)(w, plane) : 0, start = plane * w->y_plane + w->first * w->y_row;
         const real *x = (const real *)w->x + plane * w->x_plane + 2 * w->first * w->x_row;
@@ -250,10 +300,12 @@ V_INLINE void FC_NAME(max_planes)(const struct fc_planes *w, const int kw, const
         for (; o < room; o++, x += 2 * w->x_row, y += w->columns, code += placed ? w->columns : 0)
             if (v_any(FC_NAME(halve_max)(x, w->x_row, w->columns, y, code, placed))) FC_NAME(max_row)(w, edges, plane, o, kw, s, placed);
         while (o < w->end) {
-            const real *rows = (const real *)w->x + plane * w->x_plane + (o - w->pad[0]) * w->x_row;
+            const real *rows = (const real *)w->x + plane * w->x_plane + (o * s - w->pad[0]) * w->x_row;
             real *results = (real *)w->y + plane * w->y_plane + o * w->y_row;
-            if (!placed && FC_NAME(grouped)(w, o, kw, s) && FC_NAME(group_rows)(w, edges, rows, o, results, kw, 1))
-                o += FC_NAME(GROUP);
+            if (paired && FC_NAME(pair_exists)(w, o, kw) && FC_NAME(max_pair)(w, &pair, v_even(left, left), plane, o, kw, placed))
+                o += 2;
+            else if (!placed && !paired && FC_NAME(grouped)(w, o, kw, s) && FC_NAME(group_rows)(w, edges, rows, o, results, kw, s, 1))
+                o += FC_NAME(group)(s);
             else
                 FC_NAME(max_row)(w, edges, plane, o++, kw, s, placed);
         }
@@ -276,7 +328,7 @@ V_INLINE v_t FC_NAME(sum_columns)(const struct fc_planes *w, const real *x, ptrd
 V_INLINE void FC_NAME(average_vector)(const struct fc_planes *w, const real *x, ptrdiff_t count, const struct FC_NAME(columns) *edges,
                                       ptrdiff_t o, ptrdiff_t j, real *y, const int kw, const int s)
 {
-    struct FC_NAME(columns) c = { .start = j * s - w->pad[1] };
+    struct FC_NAME(columns) c = { .start = j * s - w->pad[1], .beside = VL };
     v_t sum;
     if (FC_NAME(within)(w, j, kw, s)) sum = FC_NAME(sum_columns)(w, x, count, &c, kw, s, 0);
     else sum = FC_NAME(sum_columns)(w, x, count, FC_NAME(edge_of)(w, j, edges, &c, kw, s), kw, s, 1);
@@ -285,11 +337,18 @@ V_INLINE void FC_NAME(average_vector)(const struct fc_planes *w, const real *x, 
     else v_store_n(y + j, sum, w->columns - j);
 }
 
+V_INLINE void FC_NAME(average_pair)(const struct fc_planes *w, const real *x, const struct FC_NAME(columns) *c, real *y, const int kw)
+{
+    FC_NAME(store_pair)(w, y, FC_NAME(averaged)(w, FC_NAME(sum_columns)(w, x, kw, c, kw, 2, 1), 0, 0));
+}
+
 V_INLINE void FC_NAME(average_planes)(const struct fc_planes *w, const int kw, const int s)
 {
     const ptrdiff_t last = (w->columns - 1) / VL * VL;
-    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(w, 0, kw, s), FC_NAME(columns_of)(w, last, kw, s) };
-    const int halves = kw == 2 && s == 2 && FC_NAME(halves)(w);
+    const int paired = FC_NAME(is_paired)(w, s) && w->divisor != 0;
+    const struct FC_NAME(columns) pair = FC_NAME(columns_of)(w, 0, kw, s, paired);
+    const struct FC_NAME(columns) edges[2] = { FC_NAME(columns_of)(w, 0, kw, s, 0), FC_NAME(columns_of)(w, last, kw, s, 0) };
+    const int halves = kw == 2 && s == 2 && !paired && FC_NAME(halves)(w);
     for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
         const ptrdiff_t room = halves ? FC_NAME(room)(w, plane) : 0;
         const real *of_plane = (const real *)w->x + plane * w->x_plane;
@@ -299,10 +358,16 @@ V_INLINE void FC_NAME(average_planes)(const struct fc_planes *w, const int kw, c
         for (; o < w->end; o++, y += w->y_row) {
             const struct FC_NAME(rows) rows = FC_NAME(rows_of)(w, o);
             const real *x = of_plane + rows.row * w->x_row;
-            if (FC_NAME(grouped)(w, o, kw, s)) {
-                FC_NAME(group_rows)(w, edges, x, o, y, kw, 0);
-                o += FC_NAME(GROUP) - 1;
-                y += (FC_NAME(GROUP) - 1) * w->y_row;
+            if (paired && FC_NAME(pair_exists)(w, o, kw)) {
+                FC_NAME(average_pair)(w, x, &pair, y, kw);
+                o += 1;
+                y += w->y_row;
+                continue;
+            }
+            if (!paired && FC_NAME(grouped)(w, o, kw, s)) {
+                FC_NAME(group_rows)(w, edges, x, o, y, kw, s, 0);
+                o += FC_NAME(group)(s) - 1;
+                y += (FC_NAME(group)(s) - 1) * w->y_row;
                 continue;
             }
             if (rows.count == kw)
@@ -330,35 +395,4 @@ static void FC_NAME(planes_average)(const struct fc_planes *w)
     const int wide = w->kernel[1] == 3;
     if (w->stride[1] == 1) wide ? FC_NAME(average_planes)(w, 3, 1) : FC_NAME(average_planes)(w, 2, 1);
     else wide ? FC_NAME(average_planes)(w, 3, 2) : FC_NAME(average_planes)(w, 2, 2);
-}
-
-/* ---- Windows that are the whole plane ------------------------------------------------------------------------------
- * `height` is 1, `width` the elements of a plane. Element i goes into partial sum i % VL; then sum l and l + VL/2 are
- * added, l and l + VL/4, and so on. pool_total in pool_template.h does the same for channels that are adjacent. */
-
-/* Partial sums of VL planes -> the sums. Zipping rows i and i + n/2 brings the halves of both side by side. */
-V_INLINE v_t FC_NAME(fold)(v_t rows[VL])
-{
-    UNROLL for (int n = VL / 2; n > 0; n /= 2)
-        UNROLL for (int i = 0; i < VL / 2; i++)
-            if (i < n) rows[i] = v_add(v_zip_lo(rows[i], rows[i + n]), v_zip_hi(rows[i], rows[i + n]));
-    return rows[0];
-}
-
-static void FC_NAME(planes_total)(const struct fc_planes *w)
-{
-    const ptrdiff_t whole = w->width / VL * VL, rest = w->width - whole;
-    for (ptrdiff_t plane = 0; plane < w->planes; plane += VL) {
-        const ptrdiff_t planes = FC_NAME(smaller)(VL, w->planes - plane);
-        v_t sum[VL];
-        UNROLL for (int i = 0; i < VL; i++) {
-            const real *x = (const real *)w->x + (plane + (i < planes ? i : 0)) * w->x_plane;
-            sum[i] = v_zero();
-            for (ptrdiff_t p = 0; p < whole; p += VL) sum[i] = v_add(sum[i], v_load(x + p));
-            if (rest) sum[i] = v_add(sum[i], v_load_n(x + whole, rest));
-        }
-        real total[VL], *y = (real *)w->y + plane * w->y_plane;
-        v_store(total, FC_NAME(averaged)(w, FC_NAME(fold)(sum), 0, 0));
-        for (ptrdiff_t i = 0; i < planes; i++) y[i * w->y_plane] = total[i];
-    }
 }

@@ -115,7 +115,7 @@ static void FC_NAME(pool_sum)(const struct fc_pool_row *w)
         for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) FC_NAME(sum_pixels)(w, p, lane, 1);
 }
 
-/* The sum of one window that is a whole plane, in the order of planes_total; all its runs are here. */
+/* The sum of one window that is a whole plane, in the order of planes_total (sums_template.h); all its runs are here. */
 static void FC_NAME(pool_total)(const struct fc_pool_row *w)
 {
     for (ptrdiff_t lane = 0; lane < w->lanes; lane += VL) {

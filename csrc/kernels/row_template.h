@@ -1,6 +1,6 @@
 /* row_template.h - one row of pixels between a strided tensor and the blocked layout, and sums over rows.
  *
- * Two layouts have fast paths: pixels adjacent (NCHW: VL x VL blocks are transposed in registers) and channels
+ * Two layouts have fast paths: pixels adjacent, or every second one (NCHW: VL x VL blocks are transposed in registers) and channels
  * adjacent (NHWC: copies). Anything else goes element by element.
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -26,14 +26,23 @@ static void FC_NAME(zero_pixels)(real *block, ptrdiff_t pixels)
 
 static ptrdiff_t FC_NAME(smaller)(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
-/* Up to VL channels, `channel` apart, of `count` adjacent pixels -> to[pixel][16]; the pixels `ahead` are prefetched. */
-static void FC_NAME(pack_transposed)(const real *from, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, real *to, ptrdiff_t ahead)
+/* n <= VL elements, adjacent or every second one (step 2); nothing behind the last of them is read. */
+V_INLINE v_t FC_NAME(load_step)(const real *p, const int step, ptrdiff_t n)
 {
-    for (ptrdiff_t p = 0; p < count; p += VL, from += VL, to += VL * FC_BLOCK) {
+    const ptrdiff_t all = step * (n - 1) + 1;
+    const v_t a = all >= VL ? v_load(p) : v_load_n(p, all);
+    return step == 1 ? a : v_join(v_even(a, all > VL ? v_load_n(p + VL, all - VL) : v_zero()));
+}
+
+/* Up to VL channels, `channel` apart, of `count` pixels -> to[pixel][16]; the pixels `ahead` are prefetched. */
+V_INLINE void FC_NAME(pack_step)(const real *from, const int step, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, real *to,
+                                 ptrdiff_t ahead)
+{
+    for (ptrdiff_t p = 0; p < count; p += VL, from += step * VL, to += VL * FC_BLOCK) {
         const ptrdiff_t pixels = FC_NAME(smaller)(VL, count - p);
         v_t rows[VL];
         UNROLL for (int i = 0; i < VL; i++)
-            rows[i] = i >= channels ? v_zero() : pixels == VL ? v_load(from + i * channel) : v_load_n(from + i * channel, pixels);
+            rows[i] = i >= channels ? v_zero() : FC_NAME(load_step)(from + i * channel, step, pixels);
         if (ahead) {
             UNROLL for (int i = 0; i < VL; i++) v_prefetch(from + i * channel + ahead);
         }
@@ -45,6 +54,16 @@ static void FC_NAME(pack_transposed)(const real *from, ptrdiff_t channel, ptrdif
                 if (i < pixels) v_store(to + i * FC_BLOCK, rows[i]);
         }
     }
+}
+
+static void FC_NAME(pack_transposed)(const real *from, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, real *to, ptrdiff_t ahead)
+{
+    FC_NAME(pack_step)(from, 1, channel, channels, count, to, ahead);
+}
+
+static void FC_NAME(pack_seconds)(const real *from, ptrdiff_t channel, ptrdiff_t channels, ptrdiff_t count, real *to, ptrdiff_t ahead)
+{
+    FC_NAME(pack_step)(from, 2, channel, channels, count, to, ahead);
 }
 
 static void FC_NAME(pack_adjacent)(const real *from, ptrdiff_t pixel, ptrdiff_t channels, ptrdiff_t count, real *to)
@@ -61,9 +80,10 @@ static void FC_NAME(pack_block)(const struct fc_row *r, const real *from, ptrdif
 {
     if (r->channel == 1) {
         FC_NAME(pack_adjacent)(from, r->pixel, channels, r->count, to);
-    } else if (r->pixel == 1) {
+    } else if (r->pixel == 1 || r->pixel == 2) {
         for (ptrdiff_t lane = 0; lane < FC_BLOCK; lane += VL)
-            FC_NAME(pack_transposed)(from + lane * r->channel, r->channel, channels - lane, r->count, to + lane, r->ahead);
+            (r->pixel == 1 ? FC_NAME(pack_transposed)
+                           : FC_NAME(pack_seconds))(from + lane * r->channel, r->channel, channels - lane, r->count, to + lane, r->ahead);
     } else {
         for (ptrdiff_t p = 0; p < r->count; p++)
             for (ptrdiff_t c = 0; c < FC_BLOCK; c++)
@@ -142,6 +162,13 @@ static void FC_NAME(copy_pixels)(const real *from, ptrdiff_t step, ptrdiff_t cou
     if (step == 1) {
         for (; p + VL <= count; p += VL) v_store(to + p, v_load(from + p));
         if (p < count) v_store_n(to + p, v_load_n(from + p, count - p), count - p);
+    } else if (step == 2) {
+        for (ptrdiff_t n; p < count; p += n) {
+            n = FC_NAME(smaller)(VL, count - p);
+            const v_t x = FC_NAME(load_step)(from + 2 * p, 2, n);
+            if (n == VL) v_store(to + p, x);
+            else v_store_n(to + p, x, n);
+        }
     } else {
         for (; p < count; p++) to[p] = from[p * step];
     }

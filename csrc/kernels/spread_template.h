@@ -112,9 +112,49 @@ V_INLINE ptrdiff_t FC_NAME(expanded_length)(const struct fc_planes *w)
     return ((windows > width ? windows : width) + 2 * VL - 1) / VL * VL;
 }
 
-V_INLINE void FC_NAME(expand_row)(const struct fc_planes *w, ptrdiff_t plane, ptrdiff_t o, ptrdiff_t length, real *expanded)
+/* A row of dy that fills less than a vector: `window` has, for each column of x, the numbers of up to `meeting` windows
+ * that meet it, from the first one on, then the number of a lane that is 0. */
+struct FC_NAME(narrow) {
+    ptrdiff_t meeting;
+    int32_t *window;
+    real *share;    /* of a whole plane, if it is small; else NULL */
+};
+
+enum { FC_NAME(SHARES) = 16 * 16 };
+
+V_INLINE struct FC_NAME(narrow) FC_NAME(narrow_of)(const struct fc_planes *w, ptrdiff_t length)
 {
-    const real *y = (const real *)w->y + plane * w->y_plane + o * w->y_row;
+    const ptrdiff_t kernel = w->kernel[1], stride = w->stride[1];
+    struct FC_NAME(narrow) n = { .meeting = w->columns < VL ? (kernel + stride - 1) / stride : 0 };
+    n.window = (int32_t *)(void *)((real *)w->scratch + (FC_PLANES_RING + 1) * length);
+    if (w->divisor != 0 && w->y_row == w->columns && w->rows * w->columns <= FC_NAME(SHARES))
+        n.share = (real *)w->scratch + (2 * FC_PLANES_RING + 1) * length;
+    for (ptrdiff_t i = 0; n.meeting && i < length; i++) {
+        const ptrdiff_t first = i < kernel ? 0 : (i - kernel) / stride + 1;
+        for (ptrdiff_t m = 0; m < n.meeting; m++) {
+            const ptrdiff_t window = first + m;
+            n.window[(i / VL * n.meeting + m) * VL + i % VL] = (int32_t)(window < w->columns && window * stride <= i ? window : VL - 1);
+        }
+    }
+    return n;
+}
+
+V_INLINE void FC_NAME(expand_narrow)(const struct fc_planes *w, const struct FC_NAME(narrow) *n, const real *y, ptrdiff_t o,
+                                     real *expanded)
+{
+    const v_mask exists = v_span(0, w->columns);
+    const v_t dy = v_load_if(n->share ? n->share + o * w->columns : y, exists, v_zero());
+    const v_t share = n->share ? dy : v_select(exists, FC_NAME(averaged)(w, dy, o, 0), v_zero());
+    const int32_t *window = n->window;
+    for (ptrdiff_t i = 0; i < w->width + w->pad[1]; i += VL) {
+        v_t sum = v_zero();
+        for (ptrdiff_t m = 0; m < n->meeting; m++, window += VL) sum = v_add(sum, v_pick(share, v_load_index(window)));
+        v_store(expanded + i, sum);
+    }
+}
+
+V_INLINE void FC_NAME(expand_wide)(const struct fc_planes *w, const real *y, ptrdiff_t o, ptrdiff_t length, real *expanded)
+{
     real *share = (real *)w->scratch + FC_PLANES_RING * length;
     for (ptrdiff_t j = 0; j < w->columns; j += VL) {
         const ptrdiff_t left = w->columns - j;
@@ -133,24 +173,43 @@ V_INLINE void FC_NAME(expand_row)(const struct fc_planes *w, ptrdiff_t plane, pt
     }
 }
 
+/* The first row of dx after h, before w->end, that other rows of dy meet. */
+V_INLINE ptrdiff_t FC_NAME(next_meeting)(const struct fc_planes *w, const struct FC_NAME(meeting) *m)
+{
+    ptrdiff_t next = w->end;
+    if (m->from < w->rows) next = FC_NAME(smaller)(next, m->from * w->stride[0] + w->kernel[0] - w->pad[0]);
+    if (m->to < w->rows) next = FC_NAME(smaller)(next, m->to * w->stride[0] - w->pad[0]);
+    return next;
+}
+
 static void FC_NAME(planes_expand)(const struct fc_planes *w)
 {
     const ptrdiff_t length = FC_NAME(expanded_length)(w);
+    const struct FC_NAME(narrow) narrow = FC_NAME(narrow_of)(w, length);
     real *ring = w->scratch;
     for (ptrdiff_t plane = 0; plane < w->planes; plane++) {
         struct FC_NAME(meeting) m = FC_NAME(meeting_before)(w);
         ptrdiff_t brought = 0;
-        for (ptrdiff_t h = w->first; h < w->end; h++) {
+        if (narrow.share) FC_NAME(average_all)(w, (const real *)w->y + plane * w->y_plane, narrow.share, w->rows * w->columns);
+        for (ptrdiff_t h = w->first, next; h < w->end; h = next) {
             FC_NAME(advance)(&m, w, h);
+            next = FC_NAME(next_meeting)(w, &m);
             if (brought < m.from) brought = m.from;
-            for (; brought < m.to; brought++) FC_NAME(expand_row)(w, plane, brought, length, ring + brought % FC_PLANES_RING * length);
-            real *x = (real *)w->x + plane * w->x_plane + h * w->x_row;
+            for (; brought < m.to; brought++) {
+                const real *y = (const real *)w->y + plane * w->y_plane + brought * w->y_row;
+                real *expanded = ring + brought % FC_PLANES_RING * length;
+                if (narrow.meeting) FC_NAME(expand_narrow)(w, &narrow, y, brought, expanded);
+                else FC_NAME(expand_wide)(w, y, brought, length, expanded);
+            }
             for (ptrdiff_t i = 0; i < w->width; i += VL) {
                 v_t sum = v_zero();
                 for (ptrdiff_t o = m.from; o < m.to; o++)
                     sum = v_add(sum, v_load(ring + o % FC_PLANES_RING * length + w->pad[1] + i));
-                if (w->width - i >= VL) v_store(x + i, sum);
-                else v_store_n(x + i, sum, w->width - i);
+                real *x = (real *)w->x + plane * w->x_plane + h * w->x_row + i;
+                for (ptrdiff_t same = h; same < next; same++, x += w->x_row) {
+                    if (w->width - i >= VL) v_store(x, sum);
+                    else v_store_n(x, sum, w->width - i);
+                }
             }
         }
     }
@@ -270,4 +329,15 @@ static void FC_NAME(planes_fill)(const struct fc_planes *w)
         for (ptrdiff_t p = 0; p < whole; p += VL) v_store(x + p, share);
         if (rest) v_store_n(x + whole, share, rest);
     }
+}
+
+static void FC_NAME(planes_stream)(void *to, const void *from, int64_t count)
+{
+    const real *x = from;
+    real *y = to;
+    ptrdiff_t i = 0;
+    for (; i < count && (uintptr_t)(y + i) % sizeof(v_t); i++) y[i] = x[i];
+    for (; i + VL <= count; i += VL) v_stream(y + i, v_load(x + i));
+    for (; i < count; i++) y[i] = x[i];
+    v_stream_end();
 }

@@ -56,3 +56,40 @@ static void FC_NAME(adam)(const fc_update *u)
         FC_NAME(update_put)(to + i, v_fnma(v_set1((real)u->rate), v_div(m, length), p), n);
     }
 }
+
+static void FC_NAME(rmsprop)(const fc_update *u)
+{
+    real *const to = u->p, *const square = u->state[0], *const moment = u->state[1], *const mean = u->state[2];
+    for (ptrdiff_t i = 0; i < u->n; i += VL) {
+        const ptrdiff_t n = u->n - i;
+        const v_t p = FC_NAME(update_get)(to + i, n), g = FC_NAME(update_gradient)(u, i, p, n);
+        const v_t gain = v_set1((real)u->gain), faded = v_mul(v_set1((real)u->keep), FC_NAME(update_get)(square + i, n));
+        const v_t v = v_fma(v_mul(gain, g), g, faded);
+        FC_NAME(update_put)(square + i, v, n);
+        v_t variance = v;
+        if (mean) {
+            const v_t old = FC_NAME(update_get)(mean + i, n), a = v_fma(gain, v_sub(g, old), old);
+            FC_NAME(update_put)(mean + i, a, n);
+            variance = v_max(v_zero(), v_fnma(a, a, v));    /* rounding may take it below 0; NaN stays */
+        }
+        v_t step = v_div(g, v_add(v_sqrt(variance), v_set1((real)u->eps)));
+        if (moment) {
+            step = v_fma(v_set1((real)u->momentum), FC_NAME(update_get)(moment + i, n), step);
+            FC_NAME(update_put)(moment + i, step, n);
+        }
+        FC_NAME(update_put)(to + i, v_fnma(v_set1((real)u->rate), step, p), n);
+    }
+}
+
+static void FC_NAME(adagrad)(const fc_update *u)
+{
+    real *const to = u->p, *const sum = u->state[0];
+    for (ptrdiff_t i = 0; i < u->n; i += VL) {
+        const ptrdiff_t n = u->n - i;
+        const v_t p = FC_NAME(update_get)(to + i, n), g = FC_NAME(update_gradient)(u, i, p, n);
+        const v_t v = v_fma(g, g, FC_NAME(update_get)(sum + i, n));
+        FC_NAME(update_put)(sum + i, v, n);
+        const v_t length = v_add(v_sqrt(v), v_set1((real)u->eps));
+        FC_NAME(update_put)(to + i, v_fnma(v_set1((real)u->rate), v_div(g, length), p), n);
+    }
+}

@@ -57,15 +57,33 @@ struct FC_NAME(run) {
     real *panel;
 };
 
-static real *FC_NAME(run_row)(const struct FC_NAME(run) *r, int64_t e)
+/* The row of one element after the other, without a division for each. */
+struct FC_NAME(row) {
+    real *at;
+    int64_t left;       /* elements of this period, this one included */
+    ptrdiff_t step, wrap;
+};
+
+static struct FC_NAME(row) FC_NAME(first_row)(const struct FC_NAME(run) *r, int64_t lane)
 {
-    return r->panel + (e % r->period * r->tap_rows + e / r->period * r->depth_rows) * r->width;
+    return (struct FC_NAME(row)){ r->panel + lane, r->period, r->tap_rows * r->width,
+                                  (r->depth_rows - (r->period - 1) * r->tap_rows) * r->width };
+}
+
+V_INLINE real *FC_NAME(take_row)(struct FC_NAME(row) *row, int64_t period)
+{
+    real *at = row->at;
+    const int last = --row->left == 0;
+    row->at += last ? row->wrap : row->step;
+    row->left = last ? period : row->left;
+    return at;
 }
 
 static void FC_NAME(pack_run)(const struct FC_NAME(run) *r)
 {
     for (int64_t lane = 0; lane < r->width; lane += VL) {
         const real *from = r->source + lane * r->lane;
+        struct FC_NAME(row) row = FC_NAME(first_row)(r, lane);
         for (int64_t e = 0; e < r->count; e += VL) {
             const ptrdiff_t n = FC_NAME(smaller)(VL, r->count - e);
             v_t rows[VL];
@@ -74,7 +92,7 @@ static void FC_NAME(pack_run)(const struct FC_NAME(run) *r)
             UNROLL for (int i = 0; i < VL; i++) v_prefetch(from + i * r->lane + e + r->ahead);
             FC_NAME(transpose)(rows);
             UNROLL for (int i = 0; i < VL; i++)
-                if (i < n) v_store(FC_NAME(run_row)(r, e + i) + lane, rows[i]);
+                if (i < n) v_store(FC_NAME(take_row)(&row, r->period), rows[i]);
         }
     }
 }
@@ -83,10 +101,11 @@ static void FC_NAME(unpack_run)(const struct FC_NAME(run) *r)
 {
     for (int64_t lane = 0; lane < r->lanes; lane += VL) {
         real *to = r->source + lane * r->lane;
+        struct FC_NAME(row) row = FC_NAME(first_row)(r, lane);
         for (int64_t e = 0; e < r->count; e += VL) {
             const ptrdiff_t n = FC_NAME(smaller)(VL, r->count - e);
             v_t rows[VL];
-            UNROLL for (int i = 0; i < VL; i++) rows[i] = i < n ? v_load(FC_NAME(run_row)(r, e + i) + lane) : v_zero();
+            UNROLL for (int i = 0; i < VL; i++) rows[i] = i < n ? v_load(FC_NAME(take_row)(&row, r->period)) : v_zero();
             FC_NAME(transpose)(rows);
             UNROLL for (int i = 0; i < VL; i++)
                 if (lane + i < r->lanes) v_store_n(to + i * r->lane + e, rows[i], n);

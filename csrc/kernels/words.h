@@ -45,9 +45,16 @@
 #define v_zip_hi FC_NAME(v_zip_hi)
 #define v_span FC_NAME(v_span)
 #define v_load_if FC_NAME(v_load_if)
+#define v_store_if FC_NAME(v_store_if)
+#define v_stream FC_NAME(v_stream)
+#define v_stream_end FC_NAME(v_stream_end)
+#define v_index FC_NAME(v_index)
+#define v_load_index FC_NAME(v_load_index)
+#define v_pick FC_NAME(v_pick)
 #define v_even FC_NAME(v_even)
 #define v_odd FC_NAME(v_odd)
 #define v_join FC_NAME(v_join)
+#define v_part FC_NAME(v_part)
 #define v_unordered FC_NAME(v_unordered)
 #define v_none FC_NAME(v_none)
 #define v_either FC_NAME(v_either)
@@ -73,6 +80,9 @@
 
 /* Into the level-2 cache. */
 static inline __attribute__((always_inline, unused)) void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
+
+/* Into the first-level cache. */
+static inline __attribute__((always_inline, unused)) void v_prefetch_near(const void *p) { __builtin_prefetch(p, 0, 3); }
 
 static inline __attribute__((always_inline, unused)) void v_prefetch_to_write(const void *p) { __builtin_prefetch(p, 1); }
 

@@ -54,6 +54,7 @@ fc_status fc_avg_pool_run(const fc_pool_plan *plan, const fc_pool_data *data)
     fc_pooling_init(&j, plan, data, 0);
     j.indices.data = j.codes.data = NULL;
     j.reduce = fc_pool_is_total(&plan->problem) ? j.k->pool.total : j.k->pool.sum;
+    j.down = fc_pool_sums_down(&plan->problem);
     j.after = divide;
     return fc_pooling_run(&j, data->threads);
 }

@@ -65,6 +65,7 @@ struct fc_pooling {
     char *workspace;
     size_t bytes;                   /* of it, for each thread */
     void (*reduce)(const struct fc_pool_row *);
+    int down;                       /* runs are columns of a window, not rows; see fc_pool_sums_down */
     /* Average: pixels of the output from (d, h, w) = `at` on divided by the sizes of their windows, before the reduction
      * (backward) or after it. NULL: not at all. */
     void (*before)(const struct fc_pooling *, const int64_t *at, int64_t count, int64_t lanes, struct fc_pixels from, struct fc_pixels to);
@@ -79,7 +80,7 @@ size_t fc_pool_workspace(const fc_pool *p, int backward);
 fc_status fc_pooling_run(struct fc_pooling *j, int threads);
 
 /* ---- Rows of windows (reduce.c) -----------------------------------------------------------------------------------
- * A window is a list of runs: its rows, cut into pieces of at most FC_POOL_TAPS taps. The kernels take FC_POOL_RUNS of
+ * A window is a list of runs: its rows (or columns), cut into pieces of at most FC_POOL_TAPS taps. The kernels take FC_POOL_RUNS of
  * them at a time and continue from their result. So scratch memory is bounded whatever the window, sums are sums of
  * blocks of blocks, and their order, and with it every bit, depends on the problem alone. */
 enum { FC_POOL_TAPS = 64, FC_POOL_RUNS = 64 };
@@ -122,6 +123,10 @@ size_t fc_planes_workspace(const fc_pool *p);
 
 /* Whether the one window is the whole plane, and small enough to be summed up in the order of pool.total. */
 int fc_pool_is_total(const fc_pool *p);
+
+/* Whether averages are summed up column by column, not row by row: windows wider than those of planes_template.h, so
+ * that planes with adjacent columns are added up row by row, all columns at once, before windows are looked at. */
+int fc_pool_sums_down(const fc_pool *p);
 
 /* avg.c: taps of output o that count in its divisor, along one axis; 1 / divisor if it is exact, else 0. */
 int64_t fc_pool_counted(const fc_pool *p, int axis, int64_t o);

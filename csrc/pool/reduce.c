@@ -27,11 +27,14 @@ static ptrdiff_t offset_at(const struct fc_pool_source *s, const struct windows 
            (w->segment->window.first - s->origin[2]) * s->unit[2] + slice * s->tap[0] + row * s->tap[1] + tap * s->tap[2];
 }
 
+/* The axis along which a run goes. */
+static int along(const struct fc_pooling *j) { return j->down ? 1 : 2; }
+
 /* Packs the taps of one run of a window that is packed alone. */
 static void pack_run(const struct fc_pooling *j, const struct fc_pool_task *t, const int64_t *at, int64_t taps, char *to)
 {
     const struct fc_row row = { .strided = fc_element(&j->from, j->size, t->image, t->channel, at[0], at[1], at[2]),
-                                .channel = j->from.channel, .leap = j->from.block, .pixel = j->from.space[2] * j->axis[2].step, .blocked = to,
+                                .channel = j->from.channel, .leap = j->from.block, .pixel = j->from.space[along(j)] * j->axis[along(j)].step, .blocked = to,
                                 .channels = t->channels, .count = taps };
     j->k->pack_row(&row);
     if (!j->before) return;
@@ -68,17 +71,18 @@ static void flush(const struct fc_pooling *j, struct fc_pool_row *to)
 
 static void reduce_windows(const struct fc_pooling *j, const struct fc_pool_task *t, const struct windows *w, struct fc_pool_row *to)
 {
-    const int64_t columns = w->segment->window.count, pieces = fc_ceil_div(columns, FC_POOL_TAPS);
+    const int64_t lines = j->down ? w->segment->window.count : w->rows.count;
+    const int64_t length = j->down ? w->rows.count : w->segment->window.count, pieces = fc_ceil_div(length, FC_POOL_TAPS);
     t->run[0].index = index_at(j, w, 0, 0, 0);    /* also of a window without taps */
     for (int64_t slice = 0; slice < w->slices.count; slice++) {
-        for (int64_t row = 0; row < w->rows.count; row++) {
+        for (int64_t line = 0; line < lines; line++) {
             for (int64_t i = 0; i < pieces; i++) {
                 if (to->runs == FC_POOL_RUNS) {
                     flush(j, to);
                     if (fc_stopping()) return;
                 }
-                const int64_t tap = columns * i / pieces, end = columns * (i + 1) / pieces;
-                add_run(j, t, w, to, (const int64_t[]){ slice, row, tap }, end - tap);
+                const int64_t tap = length * i / pieces, end = length * (i + 1) / pieces;
+                add_run(j, t, w, to, (const int64_t[]){ slice, j->down ? tap : line, j->down ? line : tap }, end - tap);
             }
         }
     }
@@ -97,7 +101,7 @@ void fc_pool_reduce_row(const struct fc_pooling *j, const struct fc_pool_task *t
         w.skipped[2] = g->window.first - (g->start * a[2].stride - a[2].pad);
         const ptrdiff_t column = g->start - t->start[2], size = (ptrdiff_t)j->size;
         struct fc_pool_row to = { .x = s->data ? s->data : t->packed, .x_step = g->advance * s->unit[2],
-                                  .x_tap = s->data ? s->tap[2] : FC_BLOCK, .run = t->run, .index_tap = j->axis[2].step,
+                                  .x_tap = s->data ? s->tap[along(j)] : FC_BLOCK, .run = t->run, .index_tap = j->axis[2].step,
                                   .count = g->count, .lanes = t->lanes, .y = y.data + column * y.step * size,
                                   .y_step = g->period * y.step, .index = t->index + column * t->lanes * size };
         reduce_windows(j, t, &w, &to);

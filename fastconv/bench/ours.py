@@ -16,6 +16,7 @@ from fastconv import _core, ops
 from fastconv.bench.shapes import ConvRow, PoolRow
 from fastconv.nn import Parameter
 from fastconv.ops.conv import check_problem, layer_backward, layer_forward
+from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
 
 Array = np.ndarray[Any, Any]
 BenchPass = Literal["forward", "backward_data", "backward_weights", "backward"]
@@ -143,7 +144,7 @@ def _apply(row: ConvRow, pass_: _core.Pass, arrays: Arrays, algorithm: str = "au
 
 
 def pool_run(row: PoolRow, pass_: BenchPass, x: Array, grad: Array) -> Callable[[], Any]:
-    """Forward, without indices as in inference; or the gradient of the input."""
+    """What a layer calls: forward as in inference; or the gradient of the input, of maxima from their codes."""
     window = (row.kernel, row.stride, row.padding)
     if row.kind == "avg":
         if pass_ == "forward":
@@ -151,8 +152,8 @@ def pool_run(row: PoolRow, pass_: BenchPass, x: Array, grad: Array) -> Callable[
         return lambda: ops.avg_pool2d_backward(grad, x.shape, *window)
     if pass_ == "forward":
         return lambda: ops.max_pool2d(x, *window)
-    _, indices = ops.max_pool2d(x, *window, return_indices=True)
-    return lambda: ops.max_pool2d_backward(grad, indices, x.shape)
+    _, codes = max_pool2d_with_codes(x, *window)
+    return lambda: max_pool2d_backward_codes(grad, codes, x.shape, *window)
 
 
 def pool_error(row: PoolRow, pass_: BenchPass, x: Array, grad: Array) -> Error:

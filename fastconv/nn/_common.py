@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from fastconv.autograd import Tensor
 from fastconv.errors import ShapeError
-from fastconv.ops._check import integer, shown
+from fastconv.ops._check import integer, shown, word
 
 Array = np.ndarray[Any, Any]
 IntOrPair = int | tuple[int, int]
@@ -38,6 +38,18 @@ def number(name: str, value: object, low: float = 0.0, high: float = float("inf"
     if not (low <= result <= high and abs(result) < float("inf")):
         raise ValueError(f"{name} must be a finite number between {low:g} and {high:g}, got {result:g}")
     return result
+
+
+def chosen(name: str, value: Any, known: Mapping[str, Callable[[], Any]]) -> Any:
+    """What an argument stands for: one of the known words, something to call, or None."""
+    if isinstance(value, str):
+        return known[word(name, value, known)]()
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be an object, not a class: write {value.__name__}()")
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be None, a function, an object or one of {', '.join(map(repr, known))}, "
+                        f"got {shown(value)}")
+    return value
 
 
 def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from fastconv._core import Blocked
 from fastconv.autograd import Deferred, Function, Tensor, as_tensor, wants_native
 from fastconv.nn._common import Array, IntOrPair, Pair, count, float_type, on_batch
-from fastconv.nn.init import reset_weight_and_bias
-from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
+from fastconv.nn.weighted import Weighted, WeightOptions
 from fastconv.ops._algorithm import ALGORITHMS
 from fastconv.ops._check import flag, integer, pair, word
+from fastconv.ops._fold import Normalization
 from fastconv.ops._shapes import PADDING_WORDS
-from fastconv.ops.act import relu_backward
 from fastconv.ops.conv import PADDING_MODES, Images, Prepared, layer_backward, layer_forward
 
 Padding = int | str | Pair | tuple[Pair, Pair]
@@ -37,12 +36,19 @@ class Convolution(Function):
     def forward(self, x: Images, weight: Array, bias: Array | None) -> Images | Deferred:
         self.save(x, weight)
         prepared = layer_forward(x, weight, bias, *self.problem, self.parameters, wants_native())
-        if self.parameters is None:
-            return prepared.run()
+        return prepared.run() if self.parameters is None else self._waiting(prepared)
+
+    def _waiting(self, prepared: Prepared) -> Deferred:
         return Deferred(
             prepared.shape, prepared.dtype, prepared.run, lambda: ConvolutionReLU(self, prepared),
-            native=prepared.native, fragile=not isinstance(x, Blocked),
+            lambda norm: self._with_norm(prepared, norm),
+            native=prepared.native, fragile=not isinstance(prepared.x, Blocked),
         )
+
+    def _with_norm(self, prepared: Prepared, norm: Normalization) -> NormalizedConvolution | None:
+        assert self.parameters is not None
+        normalized = prepared.normalized(self.parameters, norm)
+        return None if normalized is None else NormalizedConvolution(self, normalized)
 
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight = self.saved
@@ -52,6 +58,8 @@ class Convolution(Function):
 
 class ConvolutionReLU(Convolution):
     """max(0, a convolution that has been prepared), NaN where it is NaN."""
+
+    rectifies = True
 
     def __init__(self, convolution: Convolution, prepared: Prepared) -> None:
         super().__init__(*convolution.problem, convolution.parameters)
@@ -67,8 +75,18 @@ class ConvolutionReLU(Convolution):
     def backward(self, grad: Images) -> tuple[Images | None, ...]:
         x, weight, y = self.saved
         needs = self.needs[0], self.needs[1], self.needs[2]
-        masked = relu_backward(grad, y, out=grad if self.owns_grad else None)
-        return layer_backward(masked, x, weight, *self.problem, needs, self.parameters)
+        return layer_backward(self.rectified(grad, y), x, weight, *self.problem, needs, self.parameters)
+
+
+class NormalizedConvolution(Convolution):
+    """A convolution that has been prepared with a normalisation in its weights. It has no gradient."""
+
+    def __init__(self, convolution: Convolution, prepared: Prepared) -> None:
+        super().__init__(*convolution.problem, convolution.parameters)
+        self.prepared = prepared
+
+    def forward(self, x: Images, weight: Array, bias: Array | None) -> Deferred:
+        return self._waiting(self.prepared)
 
 
 def conv2d(
@@ -89,7 +107,7 @@ def conv2d(
     return on_batch(as_tensor(input), lambda x: run(x, weight, bias))
 
 
-class Conv2d(Module):
+class Conv2d(Weighted):
     """y[n, k] = bias[k] + sum over c of the cross-correlation of x[n, c] with weight[k, c].
 
     input (N, in_channels, H, W) or (in_channels, H, W); output (N, out_channels, H', W') with
@@ -102,19 +120,18 @@ class Conv2d(Module):
         ceil(H / stride), the odd pixel at the end) or "same_lower" (the odd pixel at the start).
     padding_mode: "zeros", "reflect", "replicate" or "circular".
     algorithm: "auto", "direct", "im2col" or "winograd"; where it does not apply, calling raises ValueError.
+    options: Keras's kernel_initializer, kernel_regularizer, bias_constraint and so on; see
+        :mod:`fastconv.nn.weighted`.
 
     >>> from fastconv import nn
     >>> nn.Conv2d(3, 8, 3, padding=1)
     Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: IntOrPair, stride: IntOrPair = 1,
         padding: Padding = 0, dilation: IntOrPair = 1, groups: int = 1, bias: bool = True,
-        padding_mode: str = "zeros", *, dtype: Any = None, algorithm: str = "auto",
+        padding_mode: str = "zeros", *, dtype: Any = None, algorithm: str = "auto", **options: Unpack[WeightOptions],
     ) -> None:
         super().__init__()
         self.in_channels = count("in_channels", in_channels)
@@ -135,17 +152,14 @@ class Conv2d(Module):
         with_bias = flag("bias", bias)
         bias_array = np.empty(self.out_channels, element)
         self.register_parameter("bias", Parameter(bias_array) if with_bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
-        reset_weight_and_bias(self.weight, self.bias)
+        self.take_options(options)
 
     def forward(self, input: Tensor) -> Tensor:
-        return conv2d(
+        y = conv2d(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups,
             padding_mode=self.padding_mode, algorithm=self.algorithm,
         )
+        return self.watched(y, 4)
 
     def extra_repr(self) -> str:
         defaults = {"padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True,
@@ -154,6 +168,7 @@ class Conv2d(Module):
         return ", ".join([
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}",
             *(f"{name}={values[name]}" for name, default in defaults.items() if values[name] != default),
+            *self.options_repr(),
         ])
 
 

@@ -8,10 +8,25 @@ from fastconv.nn.activation import log_softmax, relu, sigmoid, softmax, tanh
 from fastconv.nn.conv import conv2d
 from fastconv.nn.dropout import dropout
 from fastconv.nn.linear import linear
-from fastconv.nn.loss import cross_entropy, mse_loss
+from fastconv.nn.loss import cross_entropy
+from fastconv.nn.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_embedding_loss,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    multi_margin_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
 from fastconv.nn.pool import avg_pool2d, max_pool2d
 
 __all__ = [
-    "avg_pool2d", "conv2d", "cross_entropy", "dropout", "linear", "log_softmax", "max_pool2d", "mse_loss",
-    "relu", "sigmoid", "softmax", "tanh",
+    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv2d", "cross_entropy",
+    "dropout", "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "linear",
+    "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "relu", "sigmoid",
+    "smooth_l1_loss", "softmax", "tanh",
 ]

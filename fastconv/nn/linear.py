@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv.autograd import Deferred, Function, Tensor, as_tensor
 from fastconv.nn._common import Array, count, float_type
-from fastconv.nn.init import reset_weight_and_bias
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
+from fastconv.nn.weighted import Weighted, WeightOptions
 from fastconv.ops._check import flag
-from fastconv.ops.linear import layer_backward, layer_forward
+from fastconv.ops.linear import Prepared, layer_backward, layer_forward
 
 
 class MatrixProduct(Function):
@@ -22,13 +22,40 @@ class MatrixProduct(Function):
     def __init__(self, parameters: tuple[Parameter, Parameter | None] | None = None) -> None:
         self.parameters = parameters
 
-    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array | Deferred:
         self.save(x, weight)
-        return layer_forward(x, weight, bias, self.parameters)
+        prepared = layer_forward(x, weight, bias, self.parameters)
+        if self.parameters is None:
+            return prepared.run()
+        return Deferred(
+            prepared.shape, prepared.dtype, prepared.run, lambda: MatrixProductReLU(self.parameters, prepared),
+            native=False, fragile=True,
+        )
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        x, weight = self.saved
+        x, weight = self.saved[:2]
         return layer_backward(grad, x, weight, (self.needs[0], self.needs[1], self.needs[2]), self.parameters)
+
+
+class MatrixProductReLU(MatrixProduct):
+    """max(0, a product that has been prepared), NaN where it is NaN."""
+
+    rectifies = True
+
+    def __init__(self, parameters: tuple[Parameter, Parameter | None] | None, prepared: Prepared) -> None:
+        super().__init__(parameters)
+        self.prepared: Prepared | None = prepared
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        assert self.prepared is not None
+        y = self.prepared.run(relu=True)
+        self.prepared = None
+        self.save(x, weight, y)
+        return y
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        masked: Any = self.rectified(grad, self.saved[2])
+        return super().backward(masked)
 
 
 def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None) -> Tensor:
@@ -45,20 +72,22 @@ def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array |
     return MatrixProduct(parameters)(as_tensor(input), weight, bias)
 
 
-class Linear(Module):
+class Linear(Weighted):
     """y = x weight^T + bias on the last axis: (..., in_features) -> (..., out_features).
 
     weight: (out_features, in_features); bias: (out_features,). Both start uniform within 1/sqrt(in_features).
+
+    options: Keras's kernel_initializer, bias_constraint and so on; see :mod:`fastconv.nn.weighted`.
 
     >>> from fastconv import nn
     >>> nn.Linear(3, 2)(np.zeros((5, 3), np.float32)).shape
     (5, 2)
     """
 
-    weight: Parameter
-    bias: Parameter | None
-
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None,
+        **options: Unpack[WeightOptions],
+    ) -> None:
         super().__init__()
         self.in_features = count("in_features", in_features)
         self.out_features = count("out_features", out_features)
@@ -66,18 +95,15 @@ class Linear(Module):
         self.weight = Parameter(np.empty((self.out_features, self.in_features), element))
         bias_array = np.empty(self.out_features, element)
         self.register_parameter("bias", Parameter(bias_array) if with_bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
-        reset_weight_and_bias(self.weight, self.bias)
+        self.take_options(options)
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear(input, self.weight, self.bias)
+        return self.watched(linear(input, self.weight, self.bias), 2)
 
     def extra_repr(self) -> str:
         bias = self.bias is not None
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"
+        shape = f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"
+        return ", ".join([shape, *self.options_repr()])
 
 
 class Flatten(Module):

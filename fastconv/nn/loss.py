@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Losses: the operation on the tape, the functions and the layers."""
+"""Cross entropy: the operation on the tape, the function and the layer; other losses are in losses.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, number
 from fastconv.nn.activation import log_softmax_of
 from fastconv.nn.module import Module
-from fastconv.ops._check import integer, same_dtype, word
+from fastconv.ops._check import integer, word
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -19,25 +19,49 @@ class SoftCrossEntropy(Function):
     """y[i] = -sum over c of q[i, c] log_softmax(x[i])[c]; dx[i] = g[i] (softmax(x[i]) sum(q[i]) - q[i]).
 
     x, q (M, C): q holds what the target, the class weights and label smoothing come to. Where q is 0 the
-    class does not count, be its logit -inf.
+    class does not count, be its logit -inf. With a factor the result is factor * sum(y), rounded once.
     """
 
-    def __init__(self, q: Array) -> None:
-        self.q = q
+    def __init__(self, factor: float | None, *target: Array) -> None:
+        self.factor, self.target = factor, target
 
     def forward(self, x: Array) -> Array:
         y = log_softmax_of(x, 1)
-        q = self.q
-        terms = np.multiply(q, y, where=q != 0, out=np.zeros_like(y))
-        loss: Array = -terms.sum(1, dtype=np.float64).astype(x.dtype)
-        self.save(y, q)
-        del self.q
-        return loss
+        losses = self.losses(y, *self.target)
+        self.save(y, *self.target)
+        del self.target
+        return np.asarray(losses if self.factor is None else losses.sum() * self.factor).astype(x.dtype)
 
     def backward(self, grad: Array) -> Array:
-        y, q = self.saved
+        dx = self.derivatives(*self.saved)
+        dx *= grad[:, None] if self.factor is None else grad * dx.dtype.type(self.factor)
+        return dx
+
+    def losses(self, y: Array, *target: Array) -> Array:
+        """The loss of each row, in float64."""
+        (q,) = target
+        terms = np.multiply(q, y, where=q != 0, out=np.zeros_like(y))
+        return np.asarray(-terms.sum(1, dtype=np.float64))
+
+    def derivatives(self, y: Array, *target: Array) -> Array:
+        """The derivatives of each row's loss."""
+        (q,) = target
         dx: Array = np.exp(y) * q.sum(1, keepdims=True) - q
-        dx *= grad[:, None]
+        return dx
+
+
+class HardCrossEntropy(SoftCrossEntropy):
+    """The same where q[i] is 0 but for own[i] at class t[i]; the target is t, own."""
+
+    def losses(self, y: Array, *target: Array) -> Array:
+        t, own = target
+        terms = np.multiply(own, y[np.arange(len(t)), t], where=own != 0, out=np.zeros(len(t)), dtype=np.float64)
+        return np.negative(terms)
+
+    def derivatives(self, y: Array, *target: Array) -> Array:
+        t, own = target
+        dx: Array = np.exp(y) * own[:, None]
+        dx[np.arange(len(t)), t] -= own
         return dx
 
 
@@ -58,20 +82,29 @@ def cross_entropy(
     classes = x.shape[0 if x.ndim == 1 else 1]
     # Everything below sees (M, C): the classes go last, all other axes are samples.
     places = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
-    rows = (x if x.ndim <= 2 else x.permute(0, *range(2, x.ndim), 1)).reshape(-1, classes)
+    rows = x
+    if x.ndim != 2:
+        rows = (x if x.ndim == 1 else x.permute(0, *range(2, x.ndim), 1)).reshape(-1, classes)
     weights = _class_weights(weight, classes, rows.dtype)
     t = as_tensor(target, "target").numpy()
+    loss: type[SoftCrossEntropy] = SoftCrossEntropy
+    arrays: tuple[Array, ...]
     if t.dtype.kind == "f":
         q = _from_probabilities(t, x.shape, rows.dtype)
         total = float(len(q))
-        q = (q * (1 - epsilon) + epsilon / classes) * weights
+        arrays = ((q * (1 - epsilon) + epsilon / classes) * weights,)
     else:
-        q, total = _from_indices(t, places, classes, weights, ignore_index, epsilon)
-    losses = SoftCrossEntropy(q)(rows)
+        own_class, own = _from_indices(t, places, classes, weights, ignore_index)
+        total = float(own.sum(dtype=np.float64))
+        loss, arrays = HardCrossEntropy, (own_class, own)
+        if epsilon:
+            counted = t.reshape(-1, 1) != ignore_index
+            loss, arrays = SoftCrossEntropy, (_smoothed(own_class, own, counted, weights, epsilon),)
     if reduction == "none":
-        return losses.reshape(places)
+        losses = loss(None, *arrays)(rows)
+        return losses if x.ndim == 2 else losses.reshape(places)
     # The mean of no sample at all is NaN, as in PyTorch.
-    return losses.sum() * (1 / total if total else np.nan) if reduction == "mean" else losses.sum()
+    return loss(1.0 if reduction == "sum" else 1 / total if total else np.nan, *arrays)(rows)
 
 
 def _class_weights(weight: Tensor | Array | None, classes: int, dtype: np.dtype[np.generic]) -> Array:
@@ -96,39 +129,28 @@ def _from_probabilities(target: Array, shape: tuple[int, ...], dtype: np.dtype[n
 
 
 def _from_indices(
-    target: Array, places: tuple[int, ...], classes: int, weights: Array, ignore_index: int, epsilon: float
-) -> tuple[Array, float]:
-    """(q, sum of the weights of the targets) of class indices."""
+    target: Array, places: tuple[int, ...], classes: int, weights: Array, ignore_index: int
+) -> tuple[Array, Array]:
+    """(class, its weight) of each index; (0, 0) for those to be ignored."""
     if target.dtype.kind not in "iu":
         raise TypeError(f"target must hold class indices (integers) or probabilities, got {target.dtype}")
     if target.shape != places:
         raise ShapeError(f"target of class indices must have shape {places}, got {target.shape}")
     flat = target.reshape(-1).astype(np.int64)
     counted = flat != ignore_index
-    if ((flat < 0) | (flat >= classes))[counted].any():
-        wrong = flat[counted & ((flat < 0) | (flat >= classes))][0]
-        raise ValueError(f"target must hold class indices between 0 and {classes - 1}, got {wrong}")
-    flat = np.where(counted, flat, 0)
-    q = np.where(counted[:, None], weights * weights.dtype.type(epsilon / classes), weights.dtype.type(0))
-    own = np.where(counted, weights[flat], 0)
-    q[np.arange(len(flat)), flat] += own * (1 - epsilon)
-    return q, float(own.sum(dtype=np.float64))
+    wrong = counted & (flat.view(np.uint64) >= classes)    # or negative
+    if wrong.any():
+        raise ValueError(f"target must hold class indices between 0 and {classes - 1}, got {flat[wrong][0]}")
+    flat[~counted] = 0
+    return flat, np.where(counted, weights[flat], weights.dtype.type(0))
 
 
-def mse_loss(input: Tensor | Array, target: Tensor | Array, reduction: str = "mean") -> Tensor:
-    """(input - target)^2, its mean or its sum.
-
-    >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
-    2.0
-    """
-    word("reduction", reduction, REDUCTIONS)
-    x, t = as_tensor(input), as_tensor(target, "target")
-    if x.shape != t.shape:
-        raise ShapeError(f"target must have the input's shape {x.shape}, got {t.shape}")
-    same_dtype(input=x.numpy(), target=t.numpy())
-    difference = x - t
-    squares = difference * difference
-    return squares if reduction == "none" else squares.mean() if reduction == "mean" else squares.sum()
+def _smoothed(own_class: Array, own: Array, counted: Array, weights: Array, epsilon: float) -> Array:
+    """The q of class indices, mixed with the uniform distribution."""
+    kind = weights.dtype.type
+    q: Array = np.where(counted, weights * kind(epsilon / len(weights)), kind(0))
+    q[np.arange(len(q)), own_class] += own * kind(1 - epsilon)
+    return q
 
 
 class CrossEntropyLoss(Module):
@@ -166,19 +188,3 @@ class CrossEntropyLoss(Module):
         return cross_entropy(
             input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
         )
-
-
-class MSELoss(Module):
-    """The squared difference, by default its mean over all elements.
-
-    >>> from fastconv import nn
-    >>> nn.MSELoss()(np.array([1.0, 2.0]), np.array([1.0, 4.0])).item()
-    2.0
-    """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = word("reduction", reduction, REDUCTIONS)
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return mse_loss(input, target, self.reduction)

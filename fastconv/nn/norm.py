@@ -9,13 +9,14 @@ import numpy as np
 
 from fastconv import ops
 from fastconv._core import Blocked
-from fastconv.autograd import Deferred, Function, Tensor, Value
+from fastconv.autograd import Deferred, Function, Tensor, Value, recorded
 from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, count, float_type, number
 from fastconv.nn.init import ones_, zeros_
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
 from fastconv.ops._check import flag, same_dtype
+from fastconv.ops._fold import Normalization
 
 
 class BatchNormalization(Function):
@@ -126,13 +127,24 @@ class BatchNorm2d(Module):
             raise ShapeError(f"input must be (N, {self.num_features}, H, W), got shape {input.shape}")
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
-            return self._normalize(input, mean.numpy().astype(np.float64), var.numpy().astype(np.float64))[0]
+            return self._apply(input, mean.numpy().astype(np.float64), var.numpy().astype(np.float64))
         if self.training and input.numel() <= self.num_features:
             raise ShapeError(f"training needs more than one value per channel, got shape {input.shape}")
         y, run = self._normalize(input, None, None)
         if self.training and mean is not None and var is not None:
             self._update(mean, var, run, input.numel() // self.num_features)
         return y
+
+    def _apply(self, input: Tensor, mean: Array, var: Array) -> Tensor:
+        """Normalise by given statistics: in the weights of the convolution that is to come, if it can be."""
+        waiting = input._value
+        weight, bias = self.weight, self.bias
+        if isinstance(waiting, Deferred) and waiting.with_norm is not None and not recorded(input, weight, bias):
+            numbers = [None if p is None else p.numpy() for p in (weight, bias)]
+            both = waiting.with_norm(Normalization(mean, var, numbers[0], numbers[1], self.eps))
+            if both is not None:
+                return both(*waiting.inputs)
+        return self._normalize(input, mean, var)[0]
 
     def _normalize(
         self, input: Tensor, mean: Array | None, var: Array | None

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 
+from fastconv._operands import operands
 from fastconv.autograd import Tensor, as_tensor, is_grad_enabled
 from fastconv.errors import ShapeError
-from fastconv.functions import operands
 
 Array = np.ndarray[Any, Any]
 
@@ -25,6 +26,9 @@ class Parameter(Tensor):
     and, under ``no_grad``, ``p += x`` and its kin change it, and raise ``version`` each time. So whatever was
     computed from a parameter, packed weights or a gradient under way, can tell that it is out of date.
 
+    constraint: changes the array in place after every step of an optimiser; see :mod:`fastconv.nn.constraints`.
+    regularizer: maps the parameter to its penalty; see :mod:`fastconv.nn.regularizers`.
+
     >>> p = Parameter(np.zeros(2, np.float32))
     >>> with p.writable() as a:
     ...     a += 1
@@ -32,10 +36,12 @@ class Parameter(Tensor):
     array([1., 1.], dtype=float32)
     """
 
-    __slots__ = ("_store", "_version")
+    __slots__ = ("_store", "_version", "constraint", "regularizer")
 
     def __init__(self, data: Tensor | Array, requires_grad: bool = True) -> None:
         self._version = 0
+        self.constraint: Callable[[Array], None] | None = None
+        self.regularizer: Callable[[Tensor], Tensor] | None = None
         super().__init__(as_tensor(data, "data").numpy(), requires_grad)
         self._adopt(self.numpy())
 
@@ -110,6 +116,14 @@ class Parameter(Tensor):
 
     def __itruediv__(self, other: Any) -> Self:
         return self._in_place(np.divide, other)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = super().__deepcopy__(memo)
+        twin.constraint, twin.regularizer = copy.deepcopy((self.constraint, self.regularizer), memo)
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return *super().__reduce__(), (None, {"constraint": self.constraint, "regularizer": self.regularizer})
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

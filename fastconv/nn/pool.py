@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastconv import ops
 from fastconv._core import Blocked
 from fastconv.autograd import Function, Tensor, Value, as_tensor, plain
 from fastconv.nn._common import Array, IntOrPair, on_batch
 from fastconv.nn.module import Module
 from fastconv.ops._check import flag, integer, pair
+from fastconv.ops.act import relu_backward
 from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
 
 
@@ -75,13 +78,19 @@ class MaxPooling(_Pooling):
             self.save(self.indices)
             return y
         y, codes = max_pool2d_with_codes(x, *self.geometry, layout=self.layout)
-        self.save(codes)
+        # The gradient at a maximum with 0 is dropped where it is 0: that is done for fewer numbers here. Codes stand
+        # for windows that all have a maximum within x.
+        self.save(codes, y if codes.dtype == np.uint8 and self.follows_rectifier() else None)
         return y
 
     def spread(self, grad: Array) -> Array:
-        (maxima,) = self.saved
+        maxima = self.saved[0]
         if self.want_indices:
             return ops.max_pool2d_backward(grad, maxima, self.size)
+        y = self.saved[1]
+        if y is not None and self.follows_rectifier():
+            grad = relu_backward(grad, y, out=grad if self.owns_grad else None)
+            self.gives_rectified = True
         return max_pool2d_backward_codes(grad, maxima, self.size, *self.geometry, layout=self.layout)
 
 

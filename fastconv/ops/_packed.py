@@ -5,6 +5,9 @@ A parameter counts its changes (`version`). Packed weights are found by the para
 kernels expect, so that images of many sizes share them, and are used only while the versions are the ones they
 were packed from. They go when the parameter goes, or when the cache is over its limit, the least recently used
 first. What is larger than the limit is packed for each call.
+
+Beside them lie weights with a normalisation by given statistics folded into them, valid for the numbers they were
+made from.
 """
 
 import os
@@ -15,6 +18,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from fastconv import _core
+from fastconv.ops._fold import Normalization
 
 
 class Versioned(Protocol):
@@ -32,13 +36,20 @@ Parameters = tuple[Versioned, Versioned | None]
 LIMIT = 512 << 20
 
 
+#: Bytes. A layer with more packed weights has small maps, on which a normalisation of its own costs little, and the
+#: weights would be kept twice.
+FOLD_LIMIT = 4 << 20
+
+Versions = tuple[int, int | None, tuple[Any, ...] | None]
+
+
 class _Entry(NamedTuple):
-    versions: tuple[int, int | None]
+    versions: Versions
     packed: _core.PackedWeights
     owner: weakref.ref[Any]    # its callback removes the entry
     bias: weakref.ref[Any] | None    # not its id, which another may have after it
 
-    def serves(self, versions: tuple[int, int | None], bias: Versioned | None) -> bool:
+    def serves(self, versions: Versions, bias: Versioned | None) -> bool:
         return self.versions == versions and (None if self.bias is None else self.bias()) is bias
 
 
@@ -50,21 +61,49 @@ _lock = threading.RLock()    # the callback may come while the same thread holds
 def get(plan: _core.ConvPlan, parameters: Parameters) -> _core.PackedWeights:
     """The parameters packed for a plan."""
     weight, bias = parameters
-    versions = weight.version, None if bias is None else bias.version
-    key = (id(weight), plan.packing)
+    versions = weight.version, None if bias is None else bias.version, None
+    key = (id(weight), plan.packing, False)
+    packed = _find(key, versions, bias)
+    if packed is None:
+        # Winograd reads the weights themselves, too, where an output is not finite.
+        copy = plan.algorithm == "winograd"
+        packed = plan.pack(weight.numpy(), None if bias is None else bias.numpy(), copy)
+        _add(key, versions, parameters, packed)
+    return packed
+
+
+def get_folded(plan: _core.ConvPlan, parameters: Parameters, norm: Normalization) -> _core.PackedWeights | None:
+    """The parameters with a normalisation of the result folded into them; None where it does not fold."""
+    if plan.packed_bytes > FOLD_LIMIT:
+        return None
+    weight, bias = parameters
+    versions = weight.version, None if bias is None else bias.version, norm.stamp()
+    key = (id(weight), plan.packing, True)
+    packed = _find(key, versions, bias)
+    if packed is None:
+        folded = norm.folded_into(weight.numpy(), None if bias is None else bias.numpy())
+        if folded is None:
+            return None
+        packed = plan.pack(*folded, False)
+        _add(key, versions, parameters, packed)
+    return packed
+
+
+def _find(key: tuple[Any, ...], versions: Versions, bias: Versioned | None) -> _core.PackedWeights | None:
     entry = _entries.get(key)
-    if entry is not None and entry.serves(versions, bias):
-        with suppress(KeyError):    # dropped by another thread in this moment
-            _entries.move_to_end(key)
-        return entry.packed
-    # Winograd reads the weights themselves, too, where an output is not finite.
-    copy = plan.algorithm == "winograd"
-    packed = plan.pack(weight.numpy(), None if bias is None else bias.numpy(), copy)
+    if entry is None or not entry.serves(versions, bias):
+        return None
+    with suppress(KeyError):    # dropped by another thread in this moment
+        _entries.move_to_end(key)
+    return entry.packed
+
+
+def _add(key: tuple[Any, ...], versions: Versions, parameters: Parameters, packed: _core.PackedWeights) -> None:
+    weight, bias = parameters
     with _lock:
         _drop(key)
         owner = weakref.ref(weight, lambda _: _forget(key))
         _keep(key, _Entry(versions, packed, owner, None if bias is None else weakref.ref(bias)))
-    return packed
 
 
 def _keep(key: tuple[Any, ...], entry: _Entry) -> None:

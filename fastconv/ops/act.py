@@ -81,7 +81,6 @@ def _on_arrays(
     name: Name, first: Any, second: Any, first_name: str, second_name: str, out: Any
 ) -> Array:
     first = float_array(first_name, first)
-    result = _core.empty(first.shape, first.dtype) if first.flags.c_contiguous else np.empty_like(first)
     if second_name:
         second = float_array(second_name, second)
         same_dtype(**{first_name: first, second_name: second})
@@ -91,6 +90,8 @@ def _on_arrays(
             )
     if out is not None:
         result = _output(out, first, second if second_name else None)
+    else:
+        result = _core.empty(first.shape, first.dtype) if first.flags.c_contiguous else np.empty_like(first)
     first = _stored_like(first, result)
     _core.act(name, result, first, _stored_like(second, result) if second_name else None)
     return result if out is None else cast(Array, out)
@@ -107,6 +108,8 @@ def _stored_like(array: Array, result: Array) -> Array:
 
 def _output(out: object, first: Array, second: Array | None) -> Array:
     """`out` as the plain array to write to: each operand is this very memory, or shares none with it."""
+    if out is first and first.flags.carray and (second is None or not np.may_share_memory(first, second)):
+        return first
     target = base_array("out", out)
     if target.dtype != first.dtype:
         raise TypeError(f"out must be {first.dtype} as the inputs are, got {target.dtype}")

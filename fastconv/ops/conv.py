@@ -35,6 +35,7 @@ from fastconv.ops._check import (
     same_dtype,
     word,
 )
+from fastconv.ops._fold import Normalization
 from fastconv.ops._shapes import (
     Geometry,
     IntOrPair,
@@ -275,6 +276,13 @@ class Prepared(NamedTuple):
         if self.plan is not None:
             self.plan.forward(self.x, self.weight, self.bias, y, False, relu)
         return y
+
+    def normalized(self, parameters: _packed.Parameters, norm: Normalization) -> "Prepared | None":
+        """The same with its result normalised, at no cost; None where the weights cannot take it."""
+        if self.plan is None:
+            return self
+        weight = _packed.get_folded(self.plan, parameters, norm)
+        return None if weight is None else self._replace(weight=weight)
 
 
 def layer_forward(

@@ -39,7 +39,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> ops.linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.0, 0.5])).tolist()
     [[11.0, 17.5]]
     """
-    return layer_forward(x, weight, bias, None)
+    x, weight, bias, (plan, image_of_x, filters, image, shape, dtype) = _forward_call(x, weight, bias)
+    y = _empty(image, dtype)
+    if plan is not None:
+        plan.forward(x.reshape(image_of_x), weight.reshape(filters), bias, y, True)
+    return y.reshape(shape)
 
 
 def linear_backward(
@@ -65,24 +69,32 @@ def linear_backward(
 # ---- as layers call it: with weights that are packed once per version of the parameters ------------------
 
 
-def layer_forward(x: Array, weight: Array, bias: Array | None, parameters: _packed.Parameters | None) -> Array:
-    call = key = None
-    if _ready(x) and _ready(weight) and (bias is None or _ready(bias)):
-        key = (
-            "linear", x.shape, x.dtype, weight.shape, weight.dtype,
-            None if bias is None else bias.shape, None if bias is None else bias.dtype,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        x, weight, bias, call = _check_forward(key, x, weight, bias)
-    plan, image_of_x, filters, image_of_y, shape, dtype = call
-    y = _empty(image_of_y, dtype)
-    if plan is not None:
-        if parameters is None:
-            plan.forward(x.reshape(image_of_x), weight.reshape(filters), bias, y, True)
-        else:
-            plan.forward(x.reshape(image_of_x), _packed.get(plan, parameters), None, y, True)
-    return y.reshape(shape)
+class Prepared(NamedTuple):
+    """A product that is checked and planned, with its weights packed: `run` may be called whenever."""
+
+    x: Array
+    plan: _core.ConvPlan | None    # None for no rows
+    weight: Any
+    bias: Array | None
+    image: Shape    # of the result
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    def run(self, relu: bool = False) -> Array:
+        """The product, or max(0, product)."""
+        y = _empty(self.image, self.dtype)
+        if self.plan is not None:
+            self.plan.forward(self.x, self.weight, self.bias, y, True, relu)
+        return y.reshape(self.shape)
+
+
+def layer_forward(x: Array, weight: Array, bias: Array | None, parameters: _packed.Parameters | None) -> Prepared:
+    """linear, with weights that are packed once per version of `parameters`."""
+    x, weight, bias, (plan, image_of_x, filters, *result) = _forward_call(x, weight, bias)
+    x = x.reshape(image_of_x)
+    if plan is None or parameters is None:
+        return Prepared(x, plan, weight.reshape(filters), bias, *result)
+    return Prepared(x, plan, _packed.get(plan, parameters), None, *result)
 
 
 def layer_backward(
@@ -143,6 +155,20 @@ class _Problem(NamedTuple):
 
     def filters(self) -> Shape:
         return (self.out_features, self.in_features, 1, 1)
+
+
+def _forward_call(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Array, Array | None, Any]:
+    """The arrays as the core can read them, and the call for them."""
+    key = None
+    if _ready(x) and _ready(weight) and (bias is None or _ready(bias)):
+        key = (
+            "linear", x.shape, x.dtype, weight.shape, weight.dtype,
+            None if bias is None else bias.shape, None if bias is None else bias.dtype,
+        )  # fmt: skip
+        call = _plans.find(key)
+        if call is not None:
+            return x, weight, bias, call
+    return _check_forward(key, x, weight, bias)
 
 
 def _check_forward(

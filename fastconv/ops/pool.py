@@ -12,41 +12,26 @@ Each function first looks for the finished plan of an equal call (_plans.py); on
 checks run.
 """
 
-from collections.abc import Hashable
-from typing import Any, Literal, NamedTuple, NoReturn, overload
+from typing import Literal, overload
 
 import numpy as np
 
 from fastconv import _core
-from fastconv.errors import ShapeError
 from fastconv.ops import _plans
-from fastconv.ops._check import (
-    INT64,
-    LAYOUTS,
-    MAX_EXTENT,
-    Array,
-    Shape,
-    check_bytes,
-    flag,
-    float_array,
-    index_array,
-    integer,
-    word,
+from fastconv.ops._check import INT64, Array, Shape, flag, float_array
+from fastconv.ops._pool_calls import (
+    backward_call,
+    check_problem,
+    check_scatter,
+    codes_call,
+    exact_windows,
+    forward_call,
+    raise_bad_index,
 )
-from fastconv.ops._shapes import (
-    Geometry,
-    IntOrPair,
-    Padding,
-    check_grad_output,
-    image_axes,
-    image_shape,
-    input_shape,
-    pool_geometry,
-)
+from fastconv.ops._shapes import IntOrPair, Padding, input_shape
 
 _ndarray = np.ndarray
 _empty = _core.empty
-_exact = _plans.exact
 
 
 @overload
@@ -121,7 +106,7 @@ def max_pool2d(
     if (
         type(x) is _ndarray
         and x.flags.aligned
-        and _exact_windows(kernel_size, stride, padding, dilation)
+        and exact_windows(kernel_size, stride, padding, dilation)
         and type(ceil_mode) is bool
         and type(return_indices) is bool
     ):
@@ -131,8 +116,8 @@ def max_pool2d(
         x = float_array("x", x)
         return_indices = flag("return_indices", return_indices)
         windows = (kernel_size, stride, padding, dilation)
-        problem = _check_problem("max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
-        call = _forward_call(key, problem)
+        problem = check_problem("max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
+        call = forward_call(key, problem)
     run, shape, dtype, channels_last = call
     y = _empty(shape, dtype)
     if not return_indices:
@@ -177,11 +162,11 @@ def max_pool2d_backward(
         )  # fmt: skip
         call = _plans.find(key)
     if call is None:
-        grad_output, indices, call = _check_scatter(key, grad_output, indices, input_size, layout)
+        grad_output, indices, call = check_scatter(key, grad_output, indices, input_size, layout)
     shape, dtype, channels_last = call
     dx = _empty(shape, dtype)
     if shape[0] and not _core.scatter_planes(grad_output, indices, dx, channels_last):
-        _raise_bad_index(indices, shape, layout)
+        raise_bad_index(indices, shape, layout)
     return dx
 
 
@@ -204,7 +189,7 @@ def max_pool2d_with_codes(
     if (
         type(x) is _ndarray
         and x.flags.aligned
-        and _exact_windows(kernel_size, stride, padding, dilation)
+        and exact_windows(kernel_size, stride, padding, dilation)
         and type(ceil_mode) is bool
     ):
         key = ("max_pool2d_codes", x.shape, x.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout)
@@ -212,8 +197,8 @@ def max_pool2d_with_codes(
     if call is None:
         x = float_array("x", x)
         windows = (kernel_size, stride, padding, dilation)
-        problem = _check_problem("max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
-        call = _codes_call(key, problem)
+        problem = check_problem("max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
+        call = codes_call(key, problem)
     run, _, shape, dtype, channels_last, kind = call
     y, codes = _empty(shape, dtype), _empty(shape, kind)
     run(x, y, codes, channels_last)
@@ -233,18 +218,20 @@ def max_pool2d_backward_codes(
     layout: str = "NCHW",
 ) -> Array:
     """max_pool2d_backward from the codes that max_pool2d_with_codes gave for the same arguments: the same bits."""
-    if codes.dtype != np.uint8:
+    if codes.itemsize > 1:
         return max_pool2d_backward(grad_output, codes, input_size, layout=layout)
-    grad_output = float_array("grad_output", grad_output)
-    key = (
-        "max_pool2d_codes", input_size, grad_output.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout,
-    )  # fmt: skip
-    call = _plans.find(key)
+    call = None
+    if type(grad_output) is _ndarray and grad_output.flags.aligned:
+        key = (
+            "max_pool2d_codes", input_size, grad_output.dtype, kernel_size, stride, padding, dilation, ceil_mode,
+            layout,
+        )  # fmt: skip
+        call = _plans.find(key)
     if call is None:
-        windows = (kernel_size, stride, padding, dilation)
-        dtype = grad_output.dtype.name
-        problem = _check_problem("max", "input_size", input_size, dtype, windows, ceil_mode, True, None, layout)
-        call = _codes_call(None, problem)
+        grad_output = float_array("grad_output", grad_output)
+        windows, dtype = (kernel_size, stride, padding, dilation), grad_output.dtype.name
+        problem = check_problem("max", "input_size", input_size, dtype, windows, ceil_mode, True, None, layout)
+        call = codes_call(None, problem)
     _, run, _, dtype, channels_last, _ = call
     dx = _empty(input_size, dtype)
     run(grad_output, codes, dx, channels_last)
@@ -281,7 +268,7 @@ def avg_pool2d(
     if (
         type(x) is _ndarray
         and x.flags.aligned
-        and _exact_windows(kernel_size, stride, padding)
+        and exact_windows(kernel_size, stride, padding)
         and type(ceil_mode) is bool
         and type(count_include_pad) is bool
         and (divisor_override is None or type(divisor_override) is int)
@@ -294,10 +281,10 @@ def avg_pool2d(
     if call is None:
         x = float_array("x", x)
         windows = (kernel_size, stride, padding, 1)
-        problem = _check_problem(
+        problem = check_problem(
             "avg", "x", x.shape, x.dtype.name, windows, ceil_mode, count_include_pad, divisor_override, layout
         )
-        call = _forward_call(key, problem)
+        call = forward_call(key, problem)
     run, shape, dtype, channels_last = call
     y = _empty(shape, dtype)
     run(x, y, None, channels_last)
@@ -332,7 +319,7 @@ def avg_pool2d_backward(
         type(grad_output) is _ndarray
         and grad_output.flags.aligned
         and _plans.exact_shape(input_size)
-        and _exact_windows(kernel_size, stride, padding)
+        and exact_windows(kernel_size, stride, padding)
         and type(ceil_mode) is bool
         and type(count_include_pad) is bool
         and (divisor_override is None or type(divisor_override) is int)
@@ -345,175 +332,12 @@ def avg_pool2d_backward(
     if call is None:
         grad_output = float_array("grad_output", grad_output)
         shape = input_shape("input_size", input_size)
-        windows = (kernel_size, stride, padding, 1)
-        problem = _check_problem(
-            "avg",
-            "input_size",
-            shape,
-            grad_output.dtype.name,
-            windows,
-            ceil_mode,
-            count_include_pad,
-            divisor_override,
-            layout,
+        windows, dtype = (kernel_size, stride, padding, 1), grad_output.dtype.name
+        problem = check_problem(
+            "avg", "input_size", shape, dtype, windows, ceil_mode, count_include_pad, divisor_override, layout
         )
-        call = _backward_call(key, problem, grad_output.shape, shape)
+        call = backward_call(key, problem, grad_output.shape, shape)
     run, shape, dtype, channels_last, _ = call
     dx = _empty(shape, dtype)
     run(grad_output, dx, channels_last)
     return dx
-
-
-# ---- finding the plan ------------------------------------------------------------------------------------
-
-_Call = tuple[Any, Shape, np.dtype[Any], bool]
-
-
-def _exact_windows(kernel_size: object, stride: object, padding: object, dilation: object = 1) -> bool:
-    """Whether these may be part of a key."""
-    return (
-        (type(kernel_size) is int or _exact(kernel_size))
-        and (stride is None or type(stride) is int or _exact(stride))
-        and (type(padding) is int or _exact(padding))
-        and (type(dilation) is int or _exact(dilation))
-    )
-
-
-class _Problem(NamedTuple):
-    """One pooling, checked: what a plan is made from, and a key."""
-
-    kind: Literal["max", "avg"]
-    dtype: str
-    batch: int
-    channels: int
-    geometry: Geometry
-    ceil_mode: bool
-    count_include_pad: bool
-    divisor: int
-    layout: str
-
-    def plan(self) -> _core.PoolPlan:
-        """The core's plan; of a batch of one for an empty batch, which is checked and not run."""
-        try:
-            return _core.PoolPlan(
-                self.kind, self.dtype, max(self.batch, 1), self.channels, *self.geometry.three_axes(),
-                self.ceil_mode, self.count_include_pad, self.divisor,
-            )  # fmt: skip
-        except OverflowError:
-            raise OverflowError(f"the output is too large for 64-bit sizes: {self}") from None
-
-    def output_shape(self, plan: _core.PoolPlan) -> Shape:
-        _, height, width = plan.output_size
-        return image_shape(self.batch, self.channels, (height, width), self.layout)
-
-
-def _check_problem(
-    kind: Literal["max", "avg"],
-    name: str,
-    shape: Shape,
-    dtype: str,
-    windows: tuple[object, object, object, object],
-    ceil_mode: object,
-    count_include_pad: object,
-    divisor: object,
-    layout: object,
-) -> _Problem:
-    """name: the argument that shape is of. windows: kernel_size, stride, padding and dilation."""
-    layout = word("layout", layout, LAYOUTS)
-    batch, channels, size = image_axes(name, shape, layout)
-    ceil_mode = flag("ceil_mode", ceil_mode)
-    count_include_pad = flag("count_include_pad", count_include_pad)
-    divisor = _divisor(divisor)
-    geometry = pool_geometry(size, *windows, ceil_mode)
-    return _Problem(kind, dtype, batch, channels, geometry, ceil_mode, count_include_pad, divisor, layout)
-
-
-def _divisor(value: object) -> int:
-    """divisor_override as the core wants it: 0 for the size of the window."""
-    if value is None:
-        return 0
-    number = integer("divisor_override", value, -MAX_EXTENT)
-    if number == 0:
-        raise ValueError("divisor must be not zero, got divisor_override=0")
-    return number
-
-
-def _forward_call(key: tuple[Hashable, ...] | None, problem: _Problem) -> _Call:
-    def build() -> _Call:
-        plan = problem.plan()
-        shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
-        check_bytes("the output", shape, INT64 if problem.kind == "max" else dtype)
-        return (plan.forward if problem.batch else _plans.skip), shape, dtype, problem.layout == "NHWC"
-
-    canonical = ("pool", problem)
-    call = _plans.add(canonical, build)
-    _plans.alias(key, canonical)
-    return call
-
-
-def _codes_call(key: tuple[Hashable, ...] | None, problem: _Problem) -> Any:
-    """Both passes, the output's shape and type, whether channels are last, and the type of the codes."""
-
-    def build() -> tuple[Any, Any, Shape, np.dtype[Any], bool, np.dtype[Any]]:
-        plan = problem.plan()
-        shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
-        kind = np.dtype(np.uint8) if plan.has_codes else INT64
-        check_bytes("the output", shape, INT64)
-        forward, backward = (plan.forward, plan.backward_codes) if problem.batch else (_plans.skip, _plans.skip)
-        return forward, backward, shape, dtype, problem.layout == "NHWC", kind
-
-    canonical = ("max_pool2d_codes", problem)
-    call = _plans.add(canonical, build)
-    _plans.alias(key, canonical)
-    return call
-
-
-def _backward_call(
-    key: tuple[Hashable, ...] | None, problem: _Problem, grad_output: Shape, shape: Shape
-) -> Any:
-    def build() -> tuple[Any, Shape, np.dtype[Any], bool, Shape]:
-        plan = problem.plan()
-        dtype = np.dtype(problem.dtype)
-        check_bytes("the gradient", shape, dtype)
-        run = plan.backward if problem.batch else _plans.skip
-        return run, shape, dtype, problem.layout == "NHWC", problem.output_shape(plan)
-
-    canonical = ("avg_pool2d_backward", problem)
-    call = _plans.add(canonical, build)
-    check_grad_output(grad_output, call[-1], problem.layout)
-    _plans.alias(key, canonical)
-    return call
-
-
-def _check_scatter(
-    key: tuple[Hashable, ...] | None, grad_output: Array, indices: Array, input_size: object, layout: object
-) -> tuple[Array, Array, tuple[Shape, np.dtype[Any], bool]]:
-    """The arrays of max_pool2d_backward as the core can read them, and (shape of x, dtype, channels_last)."""
-    grad_output, indices = float_array("grad_output", grad_output), index_array("indices", indices)
-    layout = word("layout", layout, LAYOUTS)
-    shape = input_shape("input_size", input_size)
-    if indices.shape != grad_output.shape:
-        raise ShapeError(
-            f"indices and grad_output must have the same shape, got {indices.shape} and {grad_output.shape}"
-        )
-    batch, channels, _ = image_axes("input_size", shape, layout)
-    if image_axes("grad_output", grad_output.shape, layout)[:2] != (batch, channels):
-        raise ShapeError(
-            f"grad_output {grad_output.shape} and input_size {shape} must have the same batch and channels "
-            f"(layout {layout})"
-        )
-    dtype = np.dtype(grad_output.dtype.name)
-    check_bytes("the gradient", shape, dtype)
-    canonical = ("max_pool2d_backward", grad_output.shape, shape, dtype, layout)
-    call = _plans.add(canonical, lambda: (shape, dtype, layout == "NHWC"))
-    _plans.alias(key, canonical)
-    return grad_output, indices, call
-
-
-def _raise_bad_index(indices: Array, shape: Shape, layout: str) -> NoReturn:
-    _, _, (height, width) = image_axes("input_size", shape, layout)
-    low, high = int(indices.min()), int(indices.max())
-    raise ValueError(
-        f"indices must lie between 0 and {height * width - 1}, the pixels of input_size {shape} "
-        f"(layout {layout}), got {low if low < 0 else high}"
-    )
