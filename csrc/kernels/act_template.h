@@ -36,7 +36,7 @@ V_INLINE v_t FC_NAME(curve)(v_t x, v_t p, v_t q, const fc_act act)
     case FC_CLIP: return FC_NAME(clip)(x, p, q);
     case FC_LEAKY_RELU: return v_select(v_greater(x, zero), x, v_mul(p, x));
     case FC_ELU:
-        return v_select(v_greater(x, zero), v_mul(q, x), v_mul(p, FC_NAME(exp_less_1)(FC_NAME(least)(x, zero))));
+        return v_select(v_greater(zero, x), v_mul(p, FC_NAME(exp_less_1)(FC_NAME(least)(x, zero))), v_mul(q, x));
     case FC_SIGMOID: return FC_NAME(sigmoid)(x);
     case FC_SILU: return v_mul(x, FC_NAME(sigmoid)(x));
     case FC_ERF: return FC_NAME(erf)(x);
@@ -47,10 +47,10 @@ V_INLINE v_t FC_NAME(curve)(v_t x, v_t p, v_t q, const fc_act act)
     }
 }
 
-/* x s(u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3), s the logistic function: x / 2 (1 + tanh(u / 2)). Beyond 20 s is 0 or 1. */
+/* x s(u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3), s the logistic function: x / 2 (1 + tanh(u / 2)). Beyond 30 s is 0 or 1. */
 V_INLINE v_t FC_NAME(gelu_tanh)(v_t x, v_t *derivative)
 {
-    const v_t one = v_set1(1), near = FC_NAME(clip)(x, v_set1(-20), v_set1(20)), square = v_mul(near, near);
+    const v_t one = v_set1(1), near = FC_NAME(clip)(x, v_set1(-30), v_set1(30)), square = v_mul(near, near);
     const v_t c = v_set1((real)1.5957691216057308), k = v_set1((real)0.044715);
     const v_t s = FC_NAME(sigmoid)(v_mul(v_mul(c, near), v_fma(k, square, one)));
     const v_t slope = v_mul(c, v_fma(v_set1((real)0.134145), square, one));
