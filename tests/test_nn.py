@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gradients import check_gradients
+from layer_examples import EXAMPLES as MORE_EXAMPLES
+from layer_examples import distinct
 from small_nets import images, small_net
 
 from fastconv import nn
@@ -23,12 +25,6 @@ from fastconv.autograd import Tensor, no_grad, tensor
 from fastconv.random import manual_seed
 
 Array = np.ndarray[Any, Any]
-
-
-def distinct(*shape: int) -> Array:
-    """Numbers between -1 and 1, no two equal and none near 0: no kink of a maximum or a ReLU is near."""
-    values = np.linspace(-1, 1, 2 * int(np.prod(shape)))[::2]
-    return np.random.default_rng(0).permutation(values).reshape(shape)
 
 
 def one_hot(classes: int, *indices: int) -> Array:
@@ -133,14 +129,18 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
     nn.Tanh: [(lambda: nn.Tanh(), (distinct(3, 4),))],
 }
 
+EXAMPLES.update(MORE_EXAMPLES)
+
 CASES = [pytest.param(make, inputs, id=f"{layer.__name__}{i}")
          for layer, cases in EXAMPLES.items() for i, (make, inputs) in enumerate(cases)]
 
+# What normalises by the batch, and what is given one sample.
+ONE_SAMPLE = {(nn.BatchNorm2d, 4), (nn.InstanceNorm1d, 1)}
 # Those that treat each sample of a batch by itself.
 BATCHED = [
     pytest.param(make, inputs, id=f"{layer.__name__}{i}")
     for layer, cases in EXAMPLES.items() for i, (make, inputs) in enumerate(cases)
-    if inputs[0].ndim in (2, 4) and len(inputs) == 1 and (layer, i) != (nn.BatchNorm2d, 4)
+    if inputs[0].ndim in (2, 4) and len(inputs) == 1 and (layer, i) not in ONE_SAMPLE
 ]
 
 
