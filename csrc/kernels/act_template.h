@@ -64,7 +64,7 @@ V_INLINE v_t FC_NAME(curve_backward)(v_t g, v_t x, v_t p, v_t q, const fc_act ac
     const v_mask nan = v_unordered(x, x);
     v_t s, density;
     switch (act) {
-    case FC_CLIP_BACKWARD: return v_select(v_beats(x, p), v_select(v_either(v_greater(q, x), nan), g, zero), zero);
+    case FC_CLIP_BACKWARD: return v_select(v_greater(x, p), v_select(v_greater(q, x), g, zero), zero);
     case FC_LEAKY_RELU_BACKWARD: return v_select(v_greater(x, zero), g, v_mul(p, g));
     case FC_ELU_BACKWARD:
         return v_mul(g, v_select(v_greater(x, zero), q, v_mul(p, FC_NAME(exp)(FC_NAME(least)(x, zero)))));
@@ -84,7 +84,7 @@ V_INLINE v_t FC_NAME(curve_backward)(v_t g, v_t x, v_t p, v_t q, const fc_act ac
         return v_select(v_greater(x, minus_three), v_select(v_greater(three, x), v_mul(g, v_set1((real)(1 / 6.0))), zero), zero);
     case FC_HARDSWISH_BACKWARD:
         s = v_mul(g, v_fma(x, v_set1((real)(1 / 3.0)), v_set1((real)0.5)));
-        return v_select(v_greater(minus_three, x), zero, v_select(v_greater(x, three), g, s));
+        return v_select(v_beats(x, minus_three), v_select(v_either(v_greater(three, x), nan), s, g), zero);
     case FC_SOFTPLUS_BACKWARD:
         s = v_mul(p, x);
         return v_select(v_greater(s, q), g, v_mul(g, FC_NAME(sigmoid)(s)));

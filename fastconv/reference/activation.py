@@ -30,7 +30,7 @@ def relu6(x: Array) -> Any:
 
 def relu6_backward(grad_output: Array, x: Array) -> Any:
     """0 outside of (0, 6)."""
-    return np.where((x <= 0) | (x >= 6), 0, _float(grad_output))
+    return np.where((x > 0) & (x < 6), _float(grad_output), 0)
 
 
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Any:
@@ -82,7 +82,7 @@ def hardswish(x: Array) -> Any:
 def hardswish_backward(grad_output: Array, x: Array) -> Any:
     """x / 3 + 1/2 where x is between -3 and 3."""
     g, x = _float(grad_output), _float(x)
-    return np.where(x < -3, 0, np.where(x > 3, g, g * (x / 3 + 0.5)))
+    return np.where(x <= -3, 0, np.where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
 def elu(x: Array, alpha: float = 1.0) -> Any:
