@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 """Activations, normalisations, padding and resampling agree with PyTorch's, where it is installed.
 
-For each layer with a namesake: its signature, names in the state_dict, outputs and gradients, in training and evaluation,
-on at least 20 problems.
+For each layer with a namesake: its signature, names in the state_dict, outputs and gradients, in training and in
+evaluation, on at least 20 problems.
 """
 
 from __future__ import annotations

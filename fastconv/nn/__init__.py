@@ -16,7 +16,8 @@ from fastconv.nn.activation import (
     Softmax,
 )
 from fastconv.nn.container import ModuleList, Sequential
-from fastconv.nn.conv import Conv2d
+from fastconv.nn.conv import Conv1d, Conv2d, Conv3d, DepthwiseConv2d, SeparableConv2d
+from fastconv.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastconv.nn.dropout import (
     Dropout,
     Dropout1d,
@@ -35,6 +36,7 @@ from fastconv.nn.group_norm import (
     LocalResponseNorm,
 )
 from fastconv.nn.linear import Flatten, Identity, Linear
+from fastconv.nn.local import Fold, LocallyConnected1d, LocallyConnected2d, TiledConv2d, Unfold
 from fastconv.nn.loss import CrossEntropyLoss
 from fastconv.nn.losses import (
     BCELoss,
@@ -101,16 +103,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Activation", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
     "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d",
-    "ConstantPad3d", "Conv2d", "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU",
-    "Flatten", "GELU", "GroupNorm", "Hardsigmoid", "Hardswish", "HingeEmbeddingLoss", "HingeLoss",
+    "ConstantPad3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+    "CrossEntropyLoss", "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU",
+    "Flatten", "Fold", "GELU", "GroupNorm", "Hardsigmoid", "Hardswish", "HingeEmbeddingLoss", "HingeLoss",
     "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "KLDivLoss", "L1Loss",
-    "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
-    "ModuleList", "MultiMarginLoss", "NLLLoss", "PReLU", "Parameter", "PixelShuffle", "PixelUnshuffle",
-    "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d",
-    "ReplicationPad2d", "ReplicationPad3d", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
-    "Softmax", "Softplus", "Softsign", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Tanh",
-    "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
-    "constraints", "functional", "init", "initializers", "regularization_loss", "regularizers", "utils",
+    "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LocallyConnected1d", "LocallyConnected2d",
+    "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleList", "MultiMarginLoss", "NLLLoss", "PReLU",
+    "Parameter", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d",
+    "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "SELU",
+    "SeparableConv2d", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Tanh", "TiledConv2d", "Unfold", "Upsample",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "constraints",
+    "functional", "init", "initializers", "regularization_loss", "regularizers", "utils",
 ]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastconv.autograd import Tensor
 from fastconv.errors import ShapeError
-from fastconv.ops._check import integer, number, shown, word
-
-__all__ = ["Array", "IntOrPair", "Pair", "chosen", "count", "float_type", "number", "on_batch"]
+from fastconv.ops._check import integer, pair, several, shown, word
+from fastconv.ops._check import number as number
+from fastconv.ops._shapes import PADDING_WORDS
 
 Array = np.ndarray[Any, Any]
 IntOrPair = int | tuple[int, int]
@@ -44,11 +44,23 @@ def chosen(name: str, value: Any, known: Mapping[str, Callable[[], Any]]) -> Any
     return value
 
 
-def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
-    """layer(x) for images (N, C, H, W); one image (C, H, W) is a batch of one."""
-    if x.ndim == 4:
+_AXES = {1: "C, L", 2: "C, H, W", 3: "C, D, H, W"}
+
+
+def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor], axes: int = 2) -> Tensor:
+    """layer(x) for images (N, C, H, W); one image (C, H, W) is a batch of one. Or with other axes in space."""
+    if x.ndim == axes + 2:
         return layer(x)
-    if x.ndim != 3:
-        raise ShapeError(f"input must be (N, C, H, W) or (C, H, W), got shape {x.shape}")
+    if x.ndim != axes + 1:
+        raise ShapeError(f"input must be (N, {_AXES[axes]}) or ({_AXES[axes]}), got shape {x.shape}")
     y = layer(x.reshape(1, *x.shape))
     return y.reshape(y.shape[1:])
+
+
+def several_paddings(value: Any, axes: int) -> Any:
+    """``padding`` with its numbers checked; which word or tuple it is stays as given."""
+    if isinstance(value, str):
+        return word("padding", value, PADDING_WORDS)
+    if isinstance(value, (tuple, list)) and len(value) == axes and all(isinstance(v, (tuple, list)) for v in value):
+        return tuple(pair(f"padding[{i}]", v, 0) for i, v in enumerate(value))
+    return several("padding", value, axes, 0)

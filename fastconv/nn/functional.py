@@ -14,10 +14,12 @@ from fastconv.nn.activation import (
     relu6,
     softmax,
 )
-from fastconv.nn.conv import conv2d
+from fastconv.nn.conv import conv1d, conv2d, conv3d
+from fastconv.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from fastconv.nn.dropout import dropout, dropout1d, dropout2d, dropout3d
 from fastconv.nn.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from fastconv.nn.linear import linear
+from fastconv.nn.local import fold, locally_connected1d, locally_connected2d, tiled_conv2d, unfold
 from fastconv.nn.loss import cross_entropy
 from fastconv.nn.losses import (
     binary_cross_entropy,
@@ -51,10 +53,12 @@ from fastconv.nn.smooth import (
 
 __all__ = [
     "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "channel_shuffle", "conv2d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
-    "erf", "exponential", "gelu", "group_norm", "hardsigmoid", "hardswish", "hinge_embedding_loss",
+    "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "erf",
+    "exponential", "fold", "gelu", "group_norm", "hardsigmoid", "hardswish", "hinge_embedding_loss",
     "hinge_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "local_response_norm", "log_softmax", "max_pool2d", "mse_loss",
-    "multi_margin_loss", "nll_loss", "pad", "pixel_shuffle", "pixel_unshuffle", "prelu", "relu", "relu6",
-    "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",
+    "leaky_relu", "linear", "local_response_norm", "locally_connected1d", "locally_connected2d",
+    "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax",
+    "softplus", "softsign", "tanh", "tiled_conv2d", "unfold",
 ]
