@@ -80,7 +80,7 @@ def batch_norm(
     training, relu = flag("training", training), flag("relu", relu)
     return_statistics = flag("return_statistics", return_statistics)
     momentum, eps = number("momentum", momentum), number("eps", eps)
-    channels_last = word("layout", layout, LAYOUTS) == "NHWC"
+    channels_last = _channels_last(data, layout)
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     channels, values = _channels(data, layout, vectors)
     weight, bias = like("weight", weight, data, channels), like("bias", bias, data, channels)
@@ -116,11 +116,12 @@ def batch_statistics(x: Array | _core.Blocked, layout: str = "NCHW") -> tuple[Ar
     [[2.0], [1.0]]
     """
     data: Any = float_array("x", x)
-    channels, values = _channels(data, word("layout", layout, LAYOUTS), {})
+    channels_last = _channels_last(data, layout)
+    channels, values = _channels(data, layout, {})
     if values < 1:
         raise ShapeError(f"x must have at least one value per channel, got shape {data.shape}")
     mean, var = np.empty(channels), np.empty(channels)
-    _core.Norm(spatial(data), None, None, mean, var, 0.0, True, False, layout == "NHWC").forward(None)
+    _core.Norm(spatial(data), None, None, mean, var, 0.0, True, False, channels_last).forward(None)
     return mean, var
 
 
@@ -150,7 +151,7 @@ def batch_norm_backward(
     grad: Any = float_array("grad_output", grad_output)
     training, relu = flag("training", training), flag("relu", relu)
     eps = number("eps", eps)
-    channels_last = word("layout", layout, LAYOUTS) == "NHWC"
+    channels_last = _channels_last(data, layout)
     vectors = {"mean": mean, "var": var, "weight": weight, "bias": bias}
     channels, values = _channels(data, layout, vectors)
     if isinstance(grad, _core.Blocked) != isinstance(data, _core.Blocked):
@@ -183,6 +184,10 @@ def batch_norm_backward(
 
 def _array(images: Any) -> Array:
     return images.array if isinstance(images, _core.Blocked) else images
+
+
+def _channels_last(data: Any, layout: str) -> bool:
+    return word("layout", layout, LAYOUTS) == "NHWC" and len(data.shape) > 2
 
 
 def spatial(images: Any) -> Any:
