@@ -4,7 +4,7 @@
     y = (x - mean) / sqrt(var + eps) * weight + bias
 
 mean and var, that of the population, are those of a set of the sample's values: its last axes, a group of its channels,
-or one channel. They are float64, and so are the sums. The sets of all samples are the channels of one image, so this
+or one channel. They are float64, and so are their sums. The sets of all samples are the channels of one image, so this
 is batch normalisation of another shape, and runs on its kernels.
 """
 
@@ -86,13 +86,13 @@ def layer_norm_backward(
     mean, var = _given("mean", mean, x, rows.shape[1]), _given("var", var, x, rows.shape[1])
     dx = dweight = dbias = None
     if need_x:
-        dx = _gradient(grad if weight is None else grad * weight, rows, mean, var, eps).reshape(x.shape)
+        dx = _gradient(_scaled(grad, weight), rows, mean, var, eps).reshape(x.shape)
     if need_weight:
         products = _applied(rows, None, None, mean, var, eps)
         products *= grad.reshape(rows.shape)
-        dweight = products[0].sum(0, dtype=np.float64).astype(x.dtype).reshape(shape)
+        dweight = _columns(products).reshape(shape)
     if need_bias:
-        dbias = grad.reshape(rows.shape)[0].sum(0, dtype=np.float64).astype(x.dtype).reshape(shape)
+        dbias = _columns(grad.reshape(rows.shape)).reshape(shape)
     return dx, dweight, dbias
 
 
@@ -179,7 +179,7 @@ def group_norm_backward(
     mean, var = _given("mean", mean, x, sets), _given("var", var, x, sets)
     dx = dweight = dbias = None
     if need_x:
-        scaled = grad if weight is None else grad * weight.reshape(-1, *(1,) * (x.ndim - 2))
+        scaled = _scaled(grad, None if weight is None else weight.reshape(-1, *(1,) * (x.ndim - 2)))
         dx = _gradient(scaled, _sets(x, groups), mean, var, eps).reshape(x.shape)
     if need_weight or need_bias:
         each = channels // groups
@@ -309,6 +309,18 @@ def _gradient(grad: Array, sets: Array, mean: Array, var: Array, eps: float) -> 
         sums = np.empty(sets.shape[1]), np.empty(sets.shape[1])
         _norm(sets, None, None, mean, var, eps, True).backward(grad.reshape(sets.shape), dx, *sums)
     return dx
+
+
+def _scaled(grad: Array, weight: Array | None) -> Array:
+    return grad if weight is None else np.multiply(grad, weight, out=_core.empty(grad.shape, grad.dtype))
+
+
+def _columns(rows: Array) -> Array:
+    """The sums over all rows, (values,)."""
+    sums = np.zeros(rows.shape[2], rows.dtype)
+    if rows.size:
+        _core.sum_channels(rows, sums, True)
+    return sums
 
 
 def _products(grad: Array, sets: Array, mean: Array, var: Array, eps: float) -> tuple[Array, Array]:
