@@ -23,6 +23,15 @@ T = torch.nn
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Waiting for the others takes PyTorch far longer than these problems do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def shapes(axes, channels=4):
     """Ten of them, with as many spatial axes."""
     sizes = [(n, channels, *RNG.integers(3, 9, axes).tolist()) for n in (1, 2, 3, 5, 2, 3, 1, 2, 4)]

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The filters. What they have in common, options and errors too, is said in fastconv/filters/__init__.py."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastconv.errors import ShapeError
 from fastconv.filters._image import MAX_RADIUS, Image, checked, positive, real
 from fastconv.filters._kernels import TABLE
 from fastconv.ops._check import Array, base_array, integer, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 
 def apply(

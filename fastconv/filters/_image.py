@@ -5,17 +5,21 @@ Inside, an image is planes (C, 1, H, W): a batch of one-channel images, so that 
 same kernel. Kernels of one channel run directly, never by Winograd, so sums of small integers are exact.
 """
 
+from __future__ import annotations
+
 import contextlib
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastconv.errors import ShapeError
 from fastconv.ops._check import FLOAT32, FLOAT64, Array, base_array, check_bytes, integer, shown, word
 from fastconv.ops.conv import conv2d
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 #: numpy.pad's names of the borders. Zeros need no frame: conv2d knows them.
 _FRAMES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
