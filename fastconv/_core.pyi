@@ -158,7 +158,7 @@ def free_scratch() -> None:
     """Give it back to the system."""
 
 def act(
-    name: str, out: Array, a: Array, b: Array | None = None, p: float = 0, q: float = 0
+    name: str, out: Array, a: Array, b: Array | None = None, p: float = 0.0, q: float = 0.0
 ) -> None:
     """Element by element, in the order of memory: the arrays have no gaps and store their elements in the same order.
 
