@@ -195,11 +195,33 @@ fc_status fc_max_pool_backward(fc_dtype dtype, int64_t batch, int64_t channels, 
 
 /* ---- Element-wise operations --------------------------------------------------------------------------------------*/
 
-/* max(0, a), a where b > 0 or b is NaN, a + b, max(0, a + b). NaN and -0 stay what they are. */
-typedef enum { FC_RELU, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU } fc_act;
+/* Functions of a, then functions of a and b. NaN stays NaN; p and q are numbers. */
+typedef enum {
+    FC_RELU,                /* max(0, a); -0 stays -0 */
+    FC_CLIP,                /* min(max(a, p), q) */
+    FC_LEAKY_RELU,          /* a where a > 0, else p a */
+    FC_ELU,                 /* q a where a > 0, else p (e^a - 1) */
+    FC_SIGMOID,             /* s(a) = 1 / (1 + e^-a) */
+    FC_SILU,                /* a s(a) */
+    FC_ERF,
+    FC_GELU,                /* a N(a), N the cumulative normal distribution */
+    FC_GELU_TANH,           /* a / 2 (1 + tanh(sqrt(2 / pi) (a + 0.044715 a^3))) */
+    FC_HARDSIGMOID,         /* h(a) = min(max(a + 3, 0), 6) / 6 */
+    FC_HARDSWISH,           /* a h(a) */
+    FC_SOFTSIGN,            /* a / (1 + |a|) */
+    FC_RELU_BACKWARD,       /* a where b > 0 or b is NaN, else 0 */
+    FC_ADD,                 /* a + b */
+    FC_ADD_RELU,            /* max(0, a + b) */
+    FC_CLIP_BACKWARD,       /* from here on: the gradient a times the derivative at b; here 0 at p and q */
+    FC_LEAKY_RELU_BACKWARD, FC_ELU_BACKWARD,
+    FC_SIGMOID_BACKWARD, FC_TANH_BACKWARD,    /* b is the value s(x), tanh(x) */
+    FC_SILU_BACKWARD, FC_ERF_BACKWARD, FC_GELU_BACKWARD, FC_GELU_TANH_BACKWARD, FC_HARDSIGMOID_BACKWARD, FC_HARDSWISH_BACKWARD,
+    FC_SOFTPLUS_BACKWARD,   /* of log(1 + e^(p b)) / p, taken for b where p b > q */
+    FC_SOFTSIGN_BACKWARD
+} fc_act;
 
 /* n adjacent elements; `to` may be a or b. */
-fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const void *b, int64_t n, int threads);
+fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const void *b, double p, double q, int64_t n, int threads);
 
 /* ---- Optimisers ---------------------------------------------------------------------------------------------------
  * In place, on n adjacent elements; with ascend g counts negative.

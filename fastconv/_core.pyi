@@ -158,11 +158,11 @@ def free_scratch() -> None:
     """Give it back to the system."""
 
 def act(
-    name: Literal["relu", "relu_backward", "add", "add_relu"], out: Array, a: Array, b: Array | None = None
+    name: str, out: Array, a: Array, b: Array | None = None, p: float = 0.0, q: float = 0.0
 ) -> None:
     """Element by element, in the order of memory: the arrays have no gaps and store their elements in the same order.
 
-    out = max(0, a); a where b > 0 or b is NaN, else 0; a + b; max(0, a + b). out may be a or b.
+    name: of an operation of fc_act in csrc/fastconv.h, without FC_, in lower case. out may be a or b.
     """
 
 def sgd(

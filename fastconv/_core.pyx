@@ -646,10 +646,20 @@ def scatter_planes(grad_output, indices, out, bint channels_last):
 
 # ---- Element-wise operations and normalisation ------------------------------------------------------------------------
 
-cdef dict ACTS = {"relu": FC_RELU, "relu_backward": FC_RELU_BACKWARD, "add": FC_ADD, "add_relu": FC_ADD_RELU}
+cdef dict ACTS = {
+    "relu": FC_RELU, "clip": FC_CLIP, "leaky_relu": FC_LEAKY_RELU, "elu": FC_ELU, "sigmoid": FC_SIGMOID,
+    "silu": FC_SILU, "erf": FC_ERF, "gelu": FC_GELU, "gelu_tanh": FC_GELU_TANH, "hardsigmoid": FC_HARDSIGMOID,
+    "hardswish": FC_HARDSWISH, "softsign": FC_SOFTSIGN, "relu_backward": FC_RELU_BACKWARD, "add": FC_ADD,
+    "add_relu": FC_ADD_RELU, "clip_backward": FC_CLIP_BACKWARD, "leaky_relu_backward": FC_LEAKY_RELU_BACKWARD,
+    "elu_backward": FC_ELU_BACKWARD, "sigmoid_backward": FC_SIGMOID_BACKWARD, "tanh_backward": FC_TANH_BACKWARD,
+    "silu_backward": FC_SILU_BACKWARD, "erf_backward": FC_ERF_BACKWARD, "gelu_backward": FC_GELU_BACKWARD,
+    "gelu_tanh_backward": FC_GELU_TANH_BACKWARD, "hardsigmoid_backward": FC_HARDSIGMOID_BACKWARD,
+    "hardswish_backward": FC_HARDSWISH_BACKWARD, "softplus_backward": FC_SOFTPLUS_BACKWARD,
+    "softsign_backward": FC_SOFTSIGN_BACKWARD,
+}
 
 
-def act(str name, out, a, b=None):
+def act(str name, out, a, b=None, double p=0, double q=0):
     cdef fc_act which = ACTS[name]
     cdef View to = hold(out, PyBUF_STRIDES | PyBUF_WRITABLE), first = hold(a, PyBUF_STRIDES)
     cdef View second = hold(b, PyBUF_STRIDES) if b is not None else None
@@ -661,8 +671,10 @@ def act(str name, out, a, b=None):
     cdef void *other = second.buffer.buf if second is not None else NULL
     cdef int threads = fc_threads_for(0.3e-9 * n, num_threads)
     cdef fc_status status
+    if (second is None) != (which < FC_RELU_BACKWARD):
+        raise ValueError(f"b: {name} takes {'one array' if second is not None else 'two arrays'}")
     with nogil:
-        status = fc_act_run(dtype, which, to.buffer.buf, first.buffer.buf, other, n, threads)
+        status = fc_act_run(dtype, which, to.buffer.buf, first.buffer.buf, other, p, q, n, threads)
     check(status)
 
 

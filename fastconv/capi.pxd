@@ -70,7 +70,11 @@ cdef extern from "fastconv.h" nogil:
         void *workspace
         int threads
     ctypedef enum fc_act:
-        FC_RELU, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU
+        FC_RELU, FC_CLIP, FC_LEAKY_RELU, FC_ELU, FC_SIGMOID, FC_SILU, FC_ERF, FC_GELU, FC_GELU_TANH,
+        FC_HARDSIGMOID, FC_HARDSWISH, FC_SOFTSIGN, FC_RELU_BACKWARD, FC_ADD, FC_ADD_RELU, FC_CLIP_BACKWARD,
+        FC_LEAKY_RELU_BACKWARD, FC_ELU_BACKWARD, FC_SIGMOID_BACKWARD, FC_TANH_BACKWARD, FC_SILU_BACKWARD,
+        FC_ERF_BACKWARD, FC_GELU_BACKWARD, FC_GELU_TANH_BACKWARD, FC_HARDSIGMOID_BACKWARD, FC_HARDSWISH_BACKWARD,
+        FC_SOFTPLUS_BACKWARD, FC_SOFTSIGN_BACKWARD
     ctypedef struct fc_update:
         fc_dtype dtype
         int64_t n
@@ -117,7 +121,7 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_avg_pool_backward(const fc_pool_plan *, const fc_pool_data *)
     fc_status fc_max_pool_backward(fc_dtype, int64_t, int64_t, const int64_t *, const int64_t *, const fc_pool_data *)
     fc_status fc_sum_channels(fc_dtype, int64_t, int64_t, const int64_t *, const fc_tensor *, void *, void *, int)
-    fc_status fc_act_run(fc_dtype, fc_act, void *, const void *, const void *, int64_t, int)
+    fc_status fc_act_run(fc_dtype, fc_act, void *, const void *, const void *, double, double, int64_t, int)
     fc_status fc_sgd(const fc_update *)
     fc_status fc_adam(const fc_update *)
     fc_status fc_rmsprop(const fc_update *)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gradients import check_gradients
+from layer_examples import EXAMPLES as MORE_EXAMPLES
+from layer_examples import distinct
 from small_nets import images, small_net
 
 from fastconv import nn
@@ -23,12 +25,6 @@ from fastconv.autograd import Tensor, no_grad, tensor
 from fastconv.random import manual_seed
 
 Array = np.ndarray[Any, Any]
-
-
-def distinct(*shape: int) -> Array:
-    """Numbers between -1 and 1, no two equal and none near 0: no kink of a maximum or a ReLU is near."""
-    values = np.linspace(-1, 1, 2 * int(np.prod(shape)))[::2]
-    return np.random.default_rng(0).permutation(values).reshape(shape)
 
 
 def one_hot(classes: int, *indices: int) -> Array:
@@ -164,11 +160,13 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
     nn.Unfold: [(lambda: nn.Unfold(2, 1, 1, 2), (distinct(1, 2, 4, 5),)), (lambda: nn.Unfold(2), (distinct(1, 3, 3),))],
 }
 
+EXAMPLES.update(MORE_EXAMPLES)
+
 CASES = [pytest.param(make, inputs, id=f"{layer.__name__}{i}")
          for layer, cases in EXAMPLES.items() for i, (make, inputs) in enumerate(cases)]
 
 # Those that treat each sample of a batch by itself; not those that are given a single sample.
-TOGETHER = {(nn.BatchNorm2d, 4), (nn.Conv1d, 1), (nn.Conv3d, 1), (nn.Fold, 1)}
+TOGETHER = {(nn.BatchNorm2d, 4), (nn.InstanceNorm1d, 1), (nn.Conv1d, 1), (nn.Conv3d, 1), (nn.Fold, 1)}
 BATCHED = [
     pytest.param(make, inputs, id=f"{layer.__name__}{i}")
     for layer, cases in EXAMPLES.items() for i, (make, inputs) in enumerate(cases)

@@ -10,6 +10,7 @@ struct job {
     fc_act act;
     char *to;
     const char *a, *b;
+    double p, q;
     int64_t n;
 };
 
@@ -19,11 +20,12 @@ static void act_task(void *data, int64_t task, int worker)
     const struct job *job = data;
     const int64_t first = task * PIECE;
     const size_t at = (size_t)first * fc_sizeof(job->k->dtype);
-    job->k->act(job->act, job->to + at, job->a + at, job->b ? job->b + at : NULL, fc_min(PIECE, job->n - first));
+    job->k->act(job->act, job->to + at, job->a + at, job->b ? job->b + at : NULL, job->p, job->q,
+                fc_min(PIECE, job->n - first));
 }
 
-fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const void *b, int64_t n, int threads)
+fc_status fc_act_run(fc_dtype dtype, fc_act act, void *to, const void *a, const void *b, double p, double q, int64_t n, int threads)
 {
-    struct job job = { .k = fc_kernels_active(dtype), .act = act, .to = to, .a = a, .b = b, .n = n };
+    struct job job = { .k = fc_kernels_active(dtype), .act = act, .to = to, .a = a, .b = b, .p = p, .q = q, .n = n };
     return fc_parallel(act_task, &job, fc_ceil_div(n, PIECE), threads);
 }

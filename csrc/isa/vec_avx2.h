@@ -49,6 +49,13 @@ V_INLINE int v_finite(v_t a)   /* x - x is zero exactly for the finite x */
     return V_OP(movemask)(V_OP(cmp)(V_OP(sub)(a, a), V_OP(setzero)(), _CMP_EQ_OQ)) == (1 << VL) - 1;
 }
 
+/* The bits of a, moved to the exponent: 2^n where the lowest bits of a are n plus the bias of exponents. */
+#if FC_BITS == 32
+V_INLINE v_t v_power(v_t a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23)); }
+#else
+V_INLINE v_t v_power(v_t a) { return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(a), 52)); }
+#endif
+
 /* a0 b0 a1 b1 ... of the lower / upper halves: VL = 2^n rows zipped n times with their partners are transposed.
  * unpack works within 128-bit lanes, so the lanes are exchanged afterwards. */
 #if FC_BITS == 32

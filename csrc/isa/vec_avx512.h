@@ -60,6 +60,13 @@ V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return _mm512_mask_blend_pd(m, b
 V_INLINE int v_finite(v_t a) { return _mm512_fpclass_pd_mask(a, 0x99) == 0; }
 #endif
 
+/* The bits of a, moved to the exponent: 2^n where the lowest bits of a are n plus the bias of exponents. */
+#if FC_BITS == 32
+V_INLINE v_t v_power(v_t a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23)); }
+#else
+V_INLINE v_t v_power(v_t a) { return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(a), 52)); }
+#endif
+
 /* a0 b0 a1 b1 ... of the lower / upper halves: VL = 2^n rows zipped n times with their partners are transposed. */
 #if FC_BITS == 32
 V_INLINE v_t v_zip_lo(v_t a, v_t b)

@@ -48,6 +48,12 @@ V_INLINE v_mask v_greater(v_t a, v_t b) { return a > b; }
 /* a > b or a is not a number: what replaces b as the maximum. */
 V_INLINE v_mask v_beats(v_t a, v_t b) { return (a > b) | (a != a); }
 V_INLINE v_t v_select(v_mask m, v_t a, v_t b) { return (v_t)((m & (v_mask)a) | (~m & (v_mask)b)); }
+/* The bits of a, moved to the exponent: 2^n where the lowest bits of a are n plus the bias of exponents. */
+#if FC_BITS == 32
+V_INLINE v_t v_power(v_t a) { return (v_t)((v_mask)a << 23); }
+#else
+V_INLINE v_t v_power(v_t a) { return (v_t)((v_mask)a << 52); }
+#endif
 V_INLINE v_t v_max(v_t a, v_t b) { return v_select(a > b, a, b); }    /* a if a > b, else b */
 V_INLINE int v_finite(v_t a)   /* x - x is zero exactly for the finite x */
 {

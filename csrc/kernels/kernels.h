@@ -361,7 +361,7 @@ struct fc_kernels {
     void (*adam)(const fc_update *);
     void (*rmsprop)(const fc_update *);
     void (*adagrad)(const fc_update *);
-    void (*act)(fc_act, void *to, const void *a, const void *b, int64_t n);
+    void (*act)(fc_act, void *to, const void *a, const void *b, double p, double q, int64_t n);
     struct {
         void (*moments)(const struct fc_norm_row *);          /* sums of x - center and its square */
         void (*products)(const struct fc_norm_row *);         /* sums of grad and grad * (x - center) */

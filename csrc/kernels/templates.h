@@ -13,6 +13,7 @@
 #include "kernels/depth_planes_template.h"
 #include "kernels/spread_template.h"
 #include "kernels/pool_template.h"
+#include "kernels/exp_template.h"
 #include "kernels/act_template.h"
 #include "kernels/norm_template.h"
 #include "kernels/update_template.h"

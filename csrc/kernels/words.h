@@ -39,6 +39,7 @@
 #define v_greater FC_NAME(v_greater)
 #define v_beats FC_NAME(v_beats)
 #define v_select FC_NAME(v_select)
+#define v_power FC_NAME(v_power)
 #define v_finite FC_NAME(v_finite)
 #define v_zip_lo FC_NAME(v_zip_lo)
 #define v_zip_hi FC_NAME(v_zip_hi)

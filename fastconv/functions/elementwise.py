@@ -130,33 +130,27 @@ class ReLU(Function):
 
 
 class Sigmoid(Function):
-    """y = 1 / (1 + e^-x) = e^x / (1 + e^x); dx = g y (1 - y)."""
+    """y = 1 / (1 + e^-x); dx = g y (1 - y)."""
 
     def forward(self, x: Array) -> Array:
-        e = np.exp(-np.abs(x))  # never overflows
-        one = x.dtype.type(1)
-        y: Array = np.where(x >= 0, one / (one + e), e / (one + e))
+        y = ops.sigmoid(x)
         self.save(y)
         return y
 
     def backward(self, grad: Array) -> Array:
-        (y,) = self.saved
-        dx: Array = np.multiply(grad, y * (y.dtype.type(1) - y))
-        return dx
+        return ops.sigmoid_backward(grad, *self.saved)
 
 
 class Tanh(Function):
     """y = tanh(x); dx = g (1 - y^2)."""
 
     def forward(self, x: Array) -> Array:
-        y: Array = np.tanh(x)
+        y = ops.tanh(x)
         self.save(y)
         return y
 
     def backward(self, grad: Array) -> Array:
-        (y,) = self.saved
-        dx: Array = np.multiply(grad, y.dtype.type(1) - y * y)
-        return dx
+        return ops.tanh_backward(grad, *self.saved)
 
 
 class Clone(Function):

@@ -5,11 +5,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastconv.nn import functional, init
-from fastconv.nn.activation import ReLU, Sigmoid, Tanh
+from fastconv.nn.activation import (
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    LogSoftmax,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Softmax,
+)
 from fastconv.nn.container import ModuleList, Sequential
 from fastconv.nn.conv import Conv1d, Conv2d, Conv3d, DepthwiseConv2d, SeparableConv2d
 from fastconv.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from fastconv.nn.dropout import Dropout
+from fastconv.nn.dropout import (
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
+from fastconv.nn.group_norm import (
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalResponseNorm,
+)
 from fastconv.nn.linear import Flatten, Identity, Linear
 from fastconv.nn.local import Fold, LocallyConnected1d, LocallyConnected2d, TiledConv2d, Unfold
 from fastconv.nn.loss import CrossEntropyLoss
@@ -27,22 +52,69 @@ from fastconv.nn.losses import (
     SmoothL1Loss,
 )
 from fastconv.nn.module import Module
-from fastconv.nn.norm import BatchNorm2d
+from fastconv.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+)
+from fastconv.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from fastconv.nn.parameter import Parameter
 from fastconv.nn.pool import AvgPool2d, MaxPool2d
+from fastconv.nn.resample import (
+    ChannelShuffle,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
+from fastconv.nn.smooth import (
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from fastconv.nn.weighted import regularization_loss
 
 if TYPE_CHECKING:
     from fastconv.nn import constraints, initializers, regularizers, utils
 
 __all__ = [
-    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv1d", "Conv2d", "Conv3d",
-    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss", "DepthwiseConv2d", "Dropout",
-    "Flatten", "Fold", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss",
-    "Linear", "LocallyConnected1d", "LocallyConnected2d", "MSELoss", "MaxPool2d", "Module", "ModuleList",
-    "MultiMarginLoss", "NLLLoss", "Parameter", "ReLU", "SeparableConv2d", "Sequential", "Sigmoid",
-    "SmoothL1Loss", "Tanh", "TiledConv2d", "Unfold", "constraints", "functional", "init", "initializers",
-    "regularization_loss", "regularizers", "utils",
+    "Activation", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
+    "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d",
+    "ConstantPad3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+    "CrossEntropyLoss", "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU",
+    "Flatten", "Fold", "GELU", "GroupNorm", "Hardsigmoid", "Hardswish", "HingeEmbeddingLoss", "HingeLoss",
+    "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "KLDivLoss", "L1Loss",
+    "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LocallyConnected1d", "LocallyConnected2d",
+    "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleList", "MultiMarginLoss", "NLLLoss", "PReLU",
+    "Parameter", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d",
+    "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "SELU",
+    "SeparableConv2d", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Tanh", "TiledConv2d", "Unfold", "Upsample",
+    "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "constraints",
+    "functional", "init", "initializers", "regularization_loss", "regularizers", "utils",
 ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastconv.autograd import Tensor
 from fastconv.errors import ShapeError
 from fastconv.ops._check import integer, pair, several, shown, word
+from fastconv.ops._check import number as number
 from fastconv.ops._shapes import PADDING_WORDS
 
 Array = np.ndarray[Any, Any]
@@ -29,16 +30,6 @@ def float_type(dtype: Any) -> np.dtype[Any]:
     if chosen not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {chosen}")
     return chosen
-
-
-def number(name: str, value: object, low: float = 0.0, high: float = float("inf")) -> float:
-    """A finite real number in [low, high]; booleans are refused."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
-    result = float(value)
-    if not (low <= result <= high and abs(result) < float("inf")):
-        raise ValueError(f"{name} must be a finite number between {low:g} and {high:g}, got {result:g}")
-    return result
 
 
 def chosen(name: str, value: Any, known: Mapping[str, Callable[[], Any]]) -> Any:

@@ -1,58 +1,78 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Activations: layers, functions, and the operations that Tensor has no method for."""
+"""Activations made of straight lines, softmax, and the operation on the tape that all activations share.
+
+The smooth ones are in smooth.py; formulas, gradients and accuracy in fastconv/ops/activation.py.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from fastconv.autograd import Function, Tensor, as_tensor
-from fastconv.nn._common import Array
+from fastconv import ops
+from fastconv.autograd import Function, Tensor, Value, as_tensor
+from fastconv.nn._common import Array, count, float_type, number
 from fastconv.nn.module import Module
+from fastconv.nn.parameter import Parameter
+from fastconv.ops._check import flag
+
+#: Those that are 0 at 0, so that the padding of a block of channels stays 0, and have kernels.
+NATIVE = {"relu6", "leaky_relu", "hardswish", "elu", "selu", "silu", "gelu", "softsign"}
 
 
-def log_softmax_of(x: Array, axis: int) -> Array:
-    """x - log(sum(exp(x))): it cannot overflow, and is NaN where a NaN or +inf is among the terms."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shifted = x - x.max(axis, keepdims=True, initial=-np.inf)
-        y: Array = shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+class Activate(Function):
+    """ops.NAME(x, *options) with ops.NAME_backward, which takes x."""
+
+    def __init__(self, name: str, *options: Any) -> None:
+        self.name, self.options = name, options
+        self.native = name in NATIVE
+
+    def forward(self, x: Value) -> Value:
+        self.save(x)
+        y: Value = getattr(ops, self.name)(x, *self.options)
         return y
 
+    def backward(self, grad: Value) -> Value:
+        (x,) = self.saved
+        dx: Value = getattr(ops, self.name + "_backward")(
+            grad, x, *self.options, out=grad if self.owns_grad else None
+        )
+        return dx
 
-class LogSoftmax(Function):
-    """y = x - log(sum(e^x)); dx = g - e^y sum(g)."""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+class ActivateKeepingResult(Function):
+    """ops.NAME(x, *options) with ops.NAME_backward, which takes the result."""
+
+    def __init__(self, name: str, *options: Any) -> None:
+        self.name, self.options = name, options
 
     def forward(self, x: Array) -> Array:
-        y = log_softmax_of(x, self.axis)
+        y: Array = getattr(ops, self.name)(x, *self.options)
         self.save(y)
         return y
 
     def backward(self, grad: Array) -> Array:
         (y,) = self.saved
-        dx: Array = grad - np.exp(y) * grad.sum(self.axis, keepdims=True)
+        dx: Array = getattr(ops, self.name + "_backward")(grad, y, *self.options)
         return dx
 
 
-class Softmax(Function):
-    """y = e^x / sum(e^x); dx = y (g - sum(g y))."""
+class ParametricReLU(Function):
+    """ops.prelu with ops.prelu_backward."""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    def forward(self, x: Array, weight: Array) -> Array:
+        self.save(x, weight)
+        return ops.prelu(x, weight)
 
-    def forward(self, x: Array) -> Array:
-        y: Array = np.exp(log_softmax_of(x, self.axis))
-        self.save(y)
-        return y
-
-    def backward(self, grad: Array) -> Array:
-        (y,) = self.saved
-        dx: Array = y * (grad - (grad * y).sum(self.axis, keepdims=True))
-        return dx
+    def backward(self, grad: Array) -> tuple[Array, Array]:
+        return ops.prelu_backward(grad, *self.saved)
 
 
-def relu(input: Tensor | Array) -> Tensor:
+# ---- Functions -------------------------------------------------------------------------------------------
+
+
+def relu(input: Tensor | Array, inplace: bool = False) -> Tensor:
     """max(x, 0), NaN where x is NaN.
 
     >>> relu(np.array([-1.0, 2.0])).tolist()
@@ -61,31 +81,58 @@ def relu(input: Tensor | Array) -> Tensor:
     return as_tensor(input).relu()
 
 
-def sigmoid(input: Tensor | Array) -> Tensor:
-    """1 / (1 + e^-x).
+def relu6(input: Tensor | Array, inplace: bool = False) -> Tensor:
+    """:func:`fastconv.ops.relu6` on tensors.
 
-    >>> sigmoid(np.zeros(1)).tolist()
-    [0.5]
+    >>> relu6(np.array([-1.0, 8.0])).tolist()
+    [0.0, 6.0]
     """
-    return as_tensor(input).sigmoid()
+    return Activate("relu6")(as_tensor(input))
 
 
-def tanh(input: Tensor | Array) -> Tensor:
-    """The hyperbolic tangent.
+def leaky_relu(input: Tensor | Array, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """:func:`fastconv.ops.leaky_relu` on tensors.
 
-    >>> tanh(np.zeros(1)).tolist()
-    [0.0]
+    >>> leaky_relu(np.array([-2.0, 2.0]), 0.5).tolist()
+    [-1.0, 2.0]
     """
-    return as_tensor(input).tanh()
+    return Activate("leaky_relu", negative_slope)(as_tensor(input))
+
+
+def prelu(input: Tensor | Array, weight: Tensor | Array) -> Tensor:
+    """:func:`fastconv.ops.prelu` on tensors.
+
+    >>> prelu(np.array([-2.0, 2.0]), np.array([0.5])).tolist()
+    [-1.0, 2.0]
+    """
+    return ParametricReLU()(as_tensor(input), as_tensor(weight, "weight"))
+
+
+def hardsigmoid(input: Tensor | Array, inplace: bool = False) -> Tensor:
+    """:func:`fastconv.ops.hardsigmoid` on tensors.
+
+    >>> hardsigmoid(np.array([-3.0, 0.0])).tolist()
+    [0.0, 0.5]
+    """
+    return Activate("hardsigmoid")(as_tensor(input))
+
+
+def hardswish(input: Tensor | Array, inplace: bool = False) -> Tensor:
+    """:func:`fastconv.ops.hardswish` on tensors.
+
+    >>> hardswish(np.array([0.0, 4.0])).tolist()
+    [0.0, 4.0]
+    """
+    return Activate("hardswish")(as_tensor(input))
 
 
 def softmax(input: Tensor | Array, dim: int) -> Tensor:
-    """e^x over its sum along ``dim``.
+    """e^x / sum(e^x) along an axis.
 
     >>> softmax(np.zeros((1, 2)), 1).tolist()
     [[0.5, 0.5]]
     """
-    return Softmax(dim)(input)
+    return ActivateKeepingResult("softmax", dim)(as_tensor(input))
 
 
 def log_softmax(input: Tensor | Array, dim: int) -> Tensor:
@@ -94,10 +141,24 @@ def log_softmax(input: Tensor | Array, dim: int) -> Tensor:
     >>> log_softmax(np.array([[1000.0, 0.0]]), 1).tolist()
     [[0.0, -1000.0]]
     """
-    return LogSoftmax(dim)(input)
+    return ActivateKeepingResult("log_softmax", dim)(as_tensor(input))
 
 
-class ReLU(Module):
+# ---- Layers ----------------------------------------------------------------------------------------------
+
+
+class InPlace(Module):
+    """What takes ``inplace`` for PyTorch's sake; tensors never change."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = flag("inplace", inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+class ReLU(InPlace):
     """max(x, 0), NaN where x is NaN. ``inplace`` is accepted for PyTorch's sake; tensors never change.
 
     >>> from fastconv import nn
@@ -105,36 +166,128 @@ class ReLU(Module):
     array([0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         return input.relu()
 
+
+class ReLU6(InPlace):
+    """min(max(x, 0), 6).
+
+    >>> from fastconv import nn
+    >>> nn.ReLU6().eval()(np.array([-1.0, 8.0]))
+    array([0., 6.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return relu6(input)
+
+
+class LeakyReLU(Module):
+    """x where x > 0, else negative_slope * x.
+
+    >>> from fastconv import nn
+    >>> nn.LeakyReLU(0.5).eval()(np.array([-2.0, 2.0]))
+    array([-1.,  2.])
+    """
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope = number("negative_slope", negative_slope, -np.inf)
+        self.inplace = flag("inplace", inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return leaky_relu(input, self.negative_slope)
+
     def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
-class Sigmoid(Module):
-    """1 / (1 + e^-x).
+class PReLU(Module):
+    """x where x > 0, else weight * x, with a slope for all channels, or for each of num_parameters, that is learned.
+
+    weight: (num_parameters,), at first all ``init``.
 
     >>> from fastconv import nn
-    >>> nn.Sigmoid().eval()(np.zeros(1))
-    array([0.5])
+    >>> nn.PReLU().eval()(np.array([-2.0, 2.0], np.float32))
+    array([-0.5,  2. ], dtype=float32)
+    """
+
+    weight: Parameter
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None) -> None:
+        super().__init__()
+        self.num_parameters = count("num_parameters", num_parameters)
+        self.init = number("init", init, -np.inf)
+        self.weight = Parameter(np.full(self.num_parameters, self.init, float_type(dtype)))
+
+    def reset_parameters(self) -> None:
+        """All slopes ``init`` again."""
+        self.weight.copy_(np.full(self.num_parameters, self.init))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
+class Hardsigmoid(InPlace):
+    """min(max(x + 3, 0), 6) / 6.
+
+    >>> from fastconv import nn
+    >>> nn.Hardsigmoid().eval()(np.array([-3.0, 0.0]))
+    array([0. , 0.5])
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.sigmoid()
+        return hardsigmoid(input)
 
 
-class Tanh(Module):
-    """The hyperbolic tangent.
+class Hardswish(InPlace):
+    """x * hardsigmoid(x).
 
     >>> from fastconv import nn
-    >>> nn.Tanh().eval()(np.zeros(1))
-    array([0.])
+    >>> nn.Hardswish().eval()(np.array([0.0, 4.0]))
+    array([0., 4.])
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.tanh()
+        return hardswish(input)
+
+
+class _Along(Module):
+    """dim: the axis; None is PyTorch's old rule, 0 for 0, 1 and 3 axes, else 1."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def axis(self, input: Tensor) -> Any:
+        return (0 if input.ndim in (0, 1, 3) else 1) if self.dim is None else self.dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_Along):
+    """e^x / sum(e^x) along the axis ``dim``; without one 0 if there are 0, 1 or 3 axes, else 1.
+
+    >>> from fastconv import nn
+    >>> nn.Softmax(1).eval()(np.zeros((1, 2)))
+    array([[0.5, 0.5]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return softmax(input, self.axis(input))
+
+
+class LogSoftmax(_Along):
+    """The logarithm of Softmax, which never overflows.
+
+    >>> from fastconv import nn
+    >>> nn.LogSoftmax(1).eval()(np.array([[1000.0, 0.0]]))
+    array([[    0., -1000.]])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return log_softmax(input, self.axis(input))

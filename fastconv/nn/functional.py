@@ -4,10 +4,20 @@
 On arrays alone, without gradients, use :mod:`fastconv.ops`.
 """
 
-from fastconv.nn.activation import log_softmax, relu, sigmoid, softmax, tanh
+from fastconv.nn.activation import (
+    hardsigmoid,
+    hardswish,
+    leaky_relu,
+    log_softmax,
+    prelu,
+    relu,
+    relu6,
+    softmax,
+)
 from fastconv.nn.conv import conv1d, conv2d, conv3d
 from fastconv.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
-from fastconv.nn.dropout import dropout
+from fastconv.nn.dropout import dropout, dropout1d, dropout2d, dropout3d
+from fastconv.nn.group_norm import group_norm, instance_norm, layer_norm, local_response_norm
 from fastconv.nn.linear import linear
 from fastconv.nn.local import fold, locally_connected1d, locally_connected2d, tiled_conv2d, unfold
 from fastconv.nn.loss import cross_entropy
@@ -24,12 +34,31 @@ from fastconv.nn.losses import (
     nll_loss,
     smooth_l1_loss,
 )
+from fastconv.nn.norm import batch_norm
+from fastconv.nn.padding import pad
 from fastconv.nn.pool import avg_pool2d, max_pool2d
+from fastconv.nn.resample import channel_shuffle, interpolate, pixel_shuffle, pixel_unshuffle
+from fastconv.nn.smooth import (
+    elu,
+    erf,
+    exponential,
+    gelu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    tanh,
+)
 
 __all__ = [
-    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "fold",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "linear", "locally_connected1d",
-    "locally_connected2d", "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "relu",
-    "sigmoid", "smooth_l1_loss", "softmax", "tanh", "tiled_conv2d", "unfold",
+    "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "channel_shuffle", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "erf",
+    "exponential", "fold", "gelu", "group_norm", "hardsigmoid", "hardswish", "hinge_embedding_loss",
+    "hinge_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "local_response_norm", "locally_connected1d", "locally_connected2d",
+    "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax",
+    "softplus", "softsign", "tanh", "tiled_conv2d", "unfold",
 ]

@@ -8,9 +8,9 @@ import numpy as np
 from fastconv.autograd import Function, Tensor, as_tensor
 from fastconv.errors import ShapeError
 from fastconv.nn._common import Array, number
-from fastconv.nn.activation import log_softmax_of
 from fastconv.nn.module import Module
 from fastconv.ops._check import integer, word
+from fastconv.ops.softmax import log_softmax
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -26,7 +26,7 @@ class SoftCrossEntropy(Function):
         self.factor, self.target = factor, target
 
     def forward(self, x: Array) -> Array:
-        y = log_softmax_of(x, 1)
+        y = log_softmax(x, 1)
         losses = self.losses(y, *self.target)
         self.save(y, *self.target)
         del self.target

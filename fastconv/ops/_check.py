@@ -197,6 +197,16 @@ def integer(name: str, value: object, low: int, high: int = MAX_EXTENT) -> int:
     )
 
 
+def number(name: str, value: object, low: float = 0.0, high: float = float("inf")) -> float:
+    """A finite real number in [low, high]; booleans are refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    result = float(value)
+    if not (low <= result <= high and abs(result) < float("inf")):
+        raise ValueError(f"{name} must be a finite number between {low:g} and {high:g}, got {result:g}")
+    return result
+
+
 _COUNTS = {1: "one integer", 2: "a pair of integers", 3: "three integers"}
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Element-wise operations that stand between convolutions: ReLU and its gradient, sums, sums with ReLU.
+"""Element-wise operations on native kernels, and those that stand between convolutions: ReLU, sums, sums with ReLU.
 
 They take arrays of any shape, or images in the native layout (_core.Blocked), and return the like. The result
 is stored the way the first operand is, so that nothing is reordered; a second operand that is stored in
 another order is copied into this one first, and so are arrays with gaps or repeated elements.
 """
 
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from fastconv.errors import ShapeError
 from fastconv.ops._check import Array, base_array, flag, float_array, same_dtype
 
 Images = TypeVar("Images", bound=Array | _core.Blocked)
-
-Name = Literal["relu", "relu_backward", "add", "add_relu"]
 
 
 def relu(x: Images, *, out: Images | None = None) -> Images:
@@ -30,7 +28,7 @@ def relu(x: Images, *, out: Images | None = None) -> Images:
     >>> ops.relu(np.array([-1.0, np.nan, 2.0])).tolist()
     [0.0, nan, 2.0]
     """
-    return _run("relu", x, None, "x", "", out)
+    return elementwise("relu", x, None, "x", "", out)
 
 
 def relu_backward(grad_output: Images, y: Images, *, out: Images | None = None) -> Images:
@@ -44,7 +42,7 @@ def relu_backward(grad_output: Images, y: Images, *, out: Images | None = None) 
     >>> ops.relu_backward(np.array([5.0, 6.0, 7.0]), np.array([0.0, 1.0, np.nan])).tolist()
     [0.0, 6.0, 7.0]
     """
-    return _run("relu_backward", grad_output, y, "grad_output", "y", out)
+    return elementwise("relu_backward", grad_output, y, "grad_output", "y", out)
 
 
 def add(a: Images, b: Images, *, relu: bool = False, out: Images | None = None) -> Images:
@@ -57,28 +55,30 @@ def add(a: Images, b: Images, *, relu: bool = False, out: Images | None = None) 
     >>> ops.add(np.array([1.0, 2.0]), np.array([0.5, -3.0]), relu=True).tolist()
     [1.5, 0.0]
     """
-    return _run("add_relu" if flag("relu", relu) else "add", a, b, "a", "b", out)
+    return elementwise("add_relu" if flag("relu", relu) else "add", a, b, "a", "b", out)
 
 
-def _run(
-    name: Name, first: Images, second: Images | None, first_name: str, second_name: str, out: Images | None
+def elementwise(
+    name: str, first: Images, second: Images | None, first_name: str, second_name: str, out: Images | None,
+    p: float = 0.0, q: float = 0.0,
 ) -> Images:
+    """The kernel `name` on one operand, or two, of the names that errors shall call them; p, q: its numbers."""
     if isinstance(first, _core.Blocked):
         kinds = {second_name: second, "out": out}
         for other_name, other in kinds.items():
             if other is not None and not isinstance(other, _core.Blocked):
                 raise TypeError(f"{other_name} must be Blocked as {first_name} is, got {type(other).__name__}")
         parts = [None if t is None else cast(_core.Blocked, t).array for t in (second, out)]
-        result = _on_arrays(name, first.array, parts[0], first_name, second_name, parts[1])
+        result = _on_arrays(name, first.array, parts[0], first_name, second_name, parts[1], p, q)
         return out if out is not None else cast(Images, _core.Blocked(result))
     for other_name, other in ((second_name, second), ("out", out)):
         if isinstance(other, _core.Blocked):
             raise TypeError(f"{other_name} must be a numpy.ndarray as {first_name} is, got Blocked")
-    return cast(Images, _on_arrays(name, first, second, first_name, second_name, out))
+    return cast(Images, _on_arrays(name, first, second, first_name, second_name, out, p, q))
 
 
 def _on_arrays(
-    name: Name, first: Any, second: Any, first_name: str, second_name: str, out: Any
+    name: str, first: Any, second: Any, first_name: str, second_name: str, out: Any, p: float, q: float
 ) -> Array:
     first = float_array(first_name, first)
     if second_name:
@@ -93,7 +93,7 @@ def _on_arrays(
     else:
         result = _core.empty(first.shape, first.dtype) if first.flags.c_contiguous else np.empty_like(first)
     first = _stored_like(first, result)
-    _core.act(name, result, first, _stored_like(second, result) if second_name else None)
+    _core.act(name, result, first, _stored_like(second, result) if second_name else None, p, q)
     return result if out is None else cast(Array, out)
 
 

@@ -20,15 +20,16 @@ from fastconv.errors import ShapeError
 from fastconv.ops._check import (
     FLOAT64,
     LAYOUTS,
+    LAYOUTS_OF,
     Array,
     Shape,
     base_array,
     flag,
     flags,
     float_array,
+    number,
     output_array,
     same_dtype,
-    shown,
     word,
 )
 from fastconv.ops._shapes import check_grad_output, image_axes
@@ -56,7 +57,8 @@ def batch_norm(
 ) -> Images | tuple[Images, Array, Array]:
     """(x - mean) / sqrt(var + eps) * weight + bias, per channel; max(0, that) with relu=True.
 
-    x: (N, C, H, W), or (N, H, W, C) with layout="NHWC", or images in the native layout (_core.Blocked).
+    x: (N, C), or (N, C, ...) with one to three spatial axes, or (N, ..., C) with layout="NHWC", or images in the native
+        layout (_core.Blocked).
     training: mean and var are the batch's, var that of the population; else running_mean and running_var.
     running_mean, running_var: (C,), float64 or of x's dtype. In training they may be None; if given they are
         changed in place to (1 - momentum) * old + momentum * new, new being the mean and the unbiased variance.
@@ -77,12 +79,12 @@ def batch_norm(
     data: Any = float_array("x", x)
     training, relu = flag("training", training), flag("relu", relu)
     return_statistics = flag("return_statistics", return_statistics)
-    momentum, eps = _number("momentum", momentum), _number("eps", eps)
-    channels_last = word("layout", layout, LAYOUTS) == "NHWC"
+    momentum, eps = number("momentum", momentum), number("eps", eps)
+    channels_last = _channels_last(data, layout)
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     channels, values = _channels(data, layout, vectors)
-    weight, bias = _like("weight", weight, data, channels), _like("bias", bias, data, channels)
-    running = [_running(name, vectors[name], data, channels) for name in ("running_mean", "running_var")]
+    weight, bias = like("weight", weight, data, channels), like("bias", bias, data, channels)
+    running = [statistics_like(name, vectors[name], data, channels) for name in ("running_mean", "running_var")]
     if training:
         if values < 2:
             raise ShapeError(f"training needs more than one value per channel, got shape {data.shape}")
@@ -97,10 +99,10 @@ def batch_norm(
         mean, var = running[0], running[1]
     inputs = tuple(a for a in (data, weight, bias, running_mean, running_var) if a is not None)
     y = _result(data, out, inputs)
-    _core.Norm(data, weight, bias, mean, var, eps, training, relu, channels_last).forward(y)
+    _core.Norm(spatial(data), weight, bias, mean, var, eps, training, relu, channels_last).forward(spatial(y))
     if training:
-        _move(running_mean, momentum, mean)
-        _move(running_var, momentum, var * (values / (values - 1)))
+        move(running_mean, momentum, mean)
+        move(running_var, momentum, var * (values / (values - 1)))
     result = cast(Images, y if out is None else out)
     return (result, mean, var) if return_statistics else result
 
@@ -114,11 +116,12 @@ def batch_statistics(x: Array | _core.Blocked, layout: str = "NCHW") -> tuple[Ar
     [[2.0], [1.0]]
     """
     data: Any = float_array("x", x)
-    channels, values = _channels(data, word("layout", layout, LAYOUTS), {})
+    channels_last = _channels_last(data, layout)
+    channels, values = _channels(data, layout, {})
     if values < 1:
         raise ShapeError(f"x must have at least one value per channel, got shape {data.shape}")
     mean, var = np.empty(channels), np.empty(channels)
-    _core.Norm(data, None, None, mean, var, 0.0, True, False, layout == "NHWC").forward(None)
+    _core.Norm(spatial(data), None, None, mean, var, 0.0, True, False, channels_last).forward(None)
     return mean, var
 
 
@@ -147,16 +150,16 @@ def batch_norm_backward(
     data: Any = float_array("x", x)
     grad: Any = float_array("grad_output", grad_output)
     training, relu = flag("training", training), flag("relu", relu)
-    eps = _number("eps", eps)
-    channels_last = word("layout", layout, LAYOUTS) == "NHWC"
+    eps = number("eps", eps)
+    channels_last = _channels_last(data, layout)
     vectors = {"mean": mean, "var": var, "weight": weight, "bias": bias}
     channels, values = _channels(data, layout, vectors)
     if isinstance(grad, _core.Blocked) != isinstance(data, _core.Blocked):
         raise TypeError("grad_output and x must both be arrays or both be Blocked")
     check_grad_output(grad.shape, data.shape, layout)
-    weight, bias = _like("weight", weight, data, channels), _like("bias", bias, data, channels)
+    weight, bias = like("weight", weight, data, channels), like("bias", bias, data, channels)
     same_dtype(x=data, grad_output=grad)
-    statistics = [_running(name, vectors[name], data, channels) for name in ("mean", "var")]
+    statistics = [statistics_like(name, vectors[name], data, channels) for name in ("mean", "var")]
     if statistics[0] is None or statistics[1] is None:
         raise TypeError("mean and var must be given: batch_norm(..., return_statistics=True) returns them")
     need_x, need_weight, need_bias = flags("needs", needs, 3)
@@ -166,9 +169,9 @@ def batch_norm_backward(
     if training or need_weight or need_bias:
         dw, db = np.empty(channels), np.empty(channels)
     dx = _result(data, out, (data, grad, mean, var, weight, bias)) if need_x else None
-    norm = _core.Norm(data, weight, bias, statistics[0], statistics[1], eps, training, relu, channels_last)
+    norm = _core.Norm(spatial(data), weight, bias, statistics[0], statistics[1], eps, training, relu, channels_last)
     if dx is not None or dw is not None:
-        norm.backward(grad, dx, dw, db)
+        norm.backward(spatial(grad), spatial(dx), dw, db)
     return (
         None if dx is None else cast(Images, dx if out is None else out),
         dw.astype(data.dtype) if need_weight and dw is not None else None,
@@ -183,19 +186,27 @@ def _array(images: Any) -> Array:
     return images.array if isinstance(images, _core.Blocked) else images
 
 
-def _number(name: str, value: object) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a finite number, at least 0, got {shown(value)}")
-    return float(value)
+def _channels_last(data: Any, layout: str) -> bool:
+    return word("layout", layout, LAYOUTS) == "NHWC" and len(data.shape) > 2
+
+
+def spatial(images: Any) -> Any:
+    """The images as the core takes them: with a spatial axis."""
+    return images[..., None] if isinstance(images, np.ndarray) and images.ndim == 2 else images
+
+
+def _layout(axes: int, layout: str) -> str:
+    """The name of a layout with other numbers of spatial axes."""
+    if axes == 2:
+        return "NC"
+    return LAYOUTS_OF[axes - 2][layout == "NHWC"] if 3 <= axes <= 5 else layout
 
 
 def _channels(data: Any, layout: str, vectors: dict[str, Array | None]) -> tuple[int, int]:
     """Channels, and values of each. In the native layout the vectors tell how many of a block are padding."""
     if not isinstance(data, _core.Blocked):
-        batch, channels, (height, width) = image_axes("x", data.shape, layout)
-        return channels, batch * height * width
+        _, channels, _ = image_axes("x", data.shape, _layout(data.ndim, layout))
+        return channels, data.size // channels
     channels = data.shape[1]
     values = data.array.size // channels
     given = [v for v in vectors.values() if isinstance(v, np.ndarray) and v.ndim == 1]
@@ -204,33 +215,33 @@ def _channels(data: Any, layout: str, vectors: dict[str, Array | None]) -> tuple
     return channels, values
 
 
-def _check_vector(name: str, vector: Array, channels: int) -> None:
+def check_vector(name: str, vector: Array, channels: int) -> None:
     if vector.shape != (channels,):
         raise ShapeError(f"{name} must have one number per channel, ({channels},), got shape {vector.shape}")
 
 
-def _like(name: str, vector: Array | None, data: Any, channels: int) -> Array | None:
+def like(name: str, vector: Array | None, data: Any, channels: int) -> Array | None:
     """A parameter as the core reads it: of x's dtype, contiguous."""
     if vector is None:
         return None
     vector = float_array(name, vector)
-    _check_vector(name, vector, channels)
+    check_vector(name, vector, channels)
     same_dtype(x=data, **{name: vector})
     return np.ascontiguousarray(vector)
 
 
-def _running(name: str, vector: Array | None, data: Any, channels: int) -> Array | None:
+def statistics_like(name: str, vector: Array | None, data: Any, channels: int) -> Array | None:
     """Statistics as the core reads them: float64, contiguous."""
     if vector is None:
         return None
     given = float_array(name, vector)
-    _check_vector(name, given, channels)
+    check_vector(name, given, channels)
     if given.dtype not in (FLOAT64, data.dtype):
         raise TypeError(f"{name} must be float64 or {data.dtype} as x is, got {given.dtype}")
     return np.ascontiguousarray(given, FLOAT64)
 
 
-def _move(running: Array | None, momentum: float, new: Array) -> None:
+def move(running: Array | None, momentum: float, new: Array) -> None:
     if running is not None:
         base_array("running", running)[...] = (1 - momentum) * running.astype(FLOAT64) + momentum * new
 

@@ -127,6 +127,11 @@ def _plan(
     return [_weights(n, o, s, mode, corners, dtype) for n, o, s in zip(shape[2:], out, scales, strict=True)]
 
 
+def scaled_size(spatial: Shape, scale_factor: object) -> Shape:
+    """The spatial axes of the result where a scale_factor is given."""
+    return _sizes(spatial, None, scale_factor)[0]
+
+
 def _sizes(spatial: Shape, size: object, scale_factor: object) -> tuple[Shape, list[float]]:
     """The size of the result, and the step of one of its pixels on the input."""
     if (size is None) == (scale_factor is None):
