@@ -13,8 +13,8 @@ from fastconv.autograd import Function, Tensor, Value, as_tensor, plain
 from fastconv.nn._common import Array, IntOrPair, on_batch
 from fastconv.nn.module import Module
 from fastconv.ops._check import flag, integer, pair
+from fastconv.ops._pool_runs import max_pool_backward_codes, max_pool_with_codes
 from fastconv.ops.act import relu_backward
-from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
 
 
 def _channels_last(x: Blocked) -> Array:
@@ -77,7 +77,7 @@ class MaxPooling(_Pooling):
             y, self.indices = ops.max_pool2d(x, *self.geometry, return_indices=True)
             self.save(self.indices)
             return y
-        y, codes = max_pool2d_with_codes(x, *self.geometry, layout=self.layout)
+        y, codes = max_pool_with_codes(2, x, *self.geometry, layout=self.layout)
         # The gradient at a maximum with 0 is dropped where it is 0: that is done for fewer numbers here. Codes stand
         # for windows that all have a maximum within x.
         self.save(codes, y if codes.dtype == np.uint8 and self.follows_rectifier() else None)
@@ -91,7 +91,7 @@ class MaxPooling(_Pooling):
         if y is not None and self.follows_rectifier():
             grad = relu_backward(grad, y, out=grad if self.owns_grad else None)
             self.gives_rectified = True
-        return max_pool2d_backward_codes(grad, maxima, self.size, *self.geometry, layout=self.layout)
+        return max_pool_backward_codes(2, grad, maxima, self.size, *self.geometry, layout=self.layout)
 
 
 class AveragePooling(_Pooling):

@@ -6,6 +6,21 @@ They keep no state but a cache of plans, and may be called from several threads.
 
 from fastconv.ops._algorithm import algorithm
 from fastconv.ops.act import add, relu, relu_backward
+from fastconv.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    global_avg_pool,
+    global_avg_pool_backward,
+    global_max_pool,
+    global_max_pool_backward,
+)
 from fastconv.ops.class_loss import (
     multi_margin_loss,
     multi_margin_loss_backward,
@@ -28,6 +43,7 @@ from fastconv.ops.conv_transpose import (
     conv_transpose3d,
     conv_transpose3d_backward,
 )
+from fastconv.ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from fastconv.ops.linear import linear, linear_backward
 from fastconv.ops.local import (
     locally_connected1d,
@@ -57,18 +73,63 @@ from fastconv.ops.loss import (
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
+from fastconv.ops.lp_pool import (
+    lp_pool1d,
+    lp_pool1d_backward,
+    lp_pool2d,
+    lp_pool2d_backward,
+    lp_pool3d,
+    lp_pool3d_backward,
+)
 from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pad import pad, pad_backward
-from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.ops.pool import (
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    avg_pool3d,
+    avg_pool3d_backward,
+    max_pool1d,
+    max_pool1d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
+    min_pool1d,
+    min_pool2d,
+    min_pool3d,
+)
 from fastconv.ops.resample import channel_shuffle, interpolate, interpolate_backward, pixel_shuffle, pixel_unshuffle
 from fastconv.ops.signal import choose_conv_method, convolve, correlate
 from fastconv.ops.unfold import fold, fold_backward, unfold, unfold_backward
+from fastconv.ops.unpool import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "add",
     "algorithm",
+    "avg_pool1d",
+    "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
@@ -94,6 +155,12 @@ __all__ = [
     "correlate",
     "fold",
     "fold_backward",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "global_avg_pool",
+    "global_avg_pool_backward",
+    "global_max_pool",
+    "global_max_pool_backward",
     "hinge_embedding_loss",
     "hinge_embedding_loss_backward",
     "hinge_loss",
@@ -112,8 +179,27 @@ __all__ = [
     "locally_connected1d_backward",
     "locally_connected2d",
     "locally_connected2d_backward",
+    "lp_pool1d",
+    "lp_pool1d_backward",
+    "lp_pool2d",
+    "lp_pool2d_backward",
+    "lp_pool3d",
+    "lp_pool3d_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
+    "max_unpool1d",
+    "max_unpool1d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "max_unpool3d",
+    "max_unpool3d_backward",
+    "min_pool1d",
+    "min_pool2d",
+    "min_pool3d",
     "mse_loss",
     "mse_loss_backward",
     "multi_margin_loss",
