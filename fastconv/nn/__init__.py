@@ -6,9 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from fastconv.nn import functional, init
 from fastconv.nn.activation import ReLU, Sigmoid, Tanh
+from fastconv.nn.adaptive_pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from fastconv.nn.container import ModuleList, Sequential
 from fastconv.nn.conv import Conv2d
 from fastconv.nn.dropout import Dropout
+from fastconv.nn.fractional_pool import FractionalMaxPool2d, FractionalMaxPool3d
 from fastconv.nn.linear import Flatten, Identity, Linear
 from fastconv.nn.loss import CrossEntropyLoss
 from fastconv.nn.losses import (
@@ -24,21 +39,44 @@ from fastconv.nn.losses import (
     NLLLoss,
     SmoothL1Loss,
 )
+from fastconv.nn.lp_unpool import (
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
 from fastconv.nn.module import Module
 from fastconv.nn.norm import BatchNorm2d
 from fastconv.nn.parameter import Parameter
-from fastconv.nn.pool import AvgPool2d, MaxPool2d
+from fastconv.nn.pool_layers import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    MinPool1d,
+    MinPool2d,
+    MinPool3d,
+)
 from fastconv.nn.weighted import regularization_loss
 
 if TYPE_CHECKING:
     from fastconv.nn import constraints, initializers, regularizers, utils
 
 __all__ = [
-    "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout",
-    "Flatten", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "Linear",
-    "MSELoss", "MaxPool2d", "Module", "ModuleList", "MultiMarginLoss", "NLLLoss", "Parameter", "ReLU",
-    "Sequential", "Sigmoid", "SmoothL1Loss", "Tanh", "constraints", "functional", "init", "initializers",
-    "regularization_loss", "regularizers", "utils",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss",
+    "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten",
+    "FractionalMaxPool2d", "FractionalMaxPool3d", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+    "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LPPool1d",
+    "LPPool2d", "LPPool3d", "Linear", "MSELoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d",
+    "MaxUnpool2d", "MaxUnpool3d", "MinPool1d", "MinPool2d", "MinPool3d", "Module", "ModuleList",
+    "MultiMarginLoss", "NLLLoss", "Parameter", "ReLU", "Sequential", "Sigmoid", "SmoothL1Loss", "Tanh",
+    "constraints", "functional", "init", "initializers", "regularization_loss", "regularizers", "utils",
 ]
 
 

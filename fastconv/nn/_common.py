@@ -52,11 +52,14 @@ def chosen(name: str, value: Any, known: Mapping[str, Callable[[], Any]]) -> Any
     return value
 
 
-def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
-    """layer(x) for images (N, C, H, W); one image (C, H, W) is a batch of one."""
-    if x.ndim == 4:
+_AXES = {1: "C, L", 2: "C, H, W", 3: "C, D, H, W"}
+
+
+def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor], axes: int = 2) -> Tensor:
+    """layer(x) for images (N, C, H, W); one image (C, H, W) is a batch of one. Or with other axes in space."""
+    if x.ndim == axes + 2:
         return layer(x)
-    if x.ndim != 3:
-        raise ShapeError(f"input must be (N, C, H, W) or (C, H, W), got shape {x.shape}")
+    if x.ndim != axes + 1:
+        raise ShapeError(f"input must be (N, {_AXES[axes]}) or ({_AXES[axes]}), got shape {x.shape}")
     y = layer(x.reshape(1, *x.shape))
     return y.reshape(y.shape[1:])

@@ -5,8 +5,19 @@ On arrays alone, without gradients, use :mod:`fastconv.ops`.
 """
 
 from fastconv.nn.activation import log_softmax, relu, sigmoid, softmax, tanh
+from fastconv.nn.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    global_avg_pool,
+    global_max_pool,
+)
 from fastconv.nn.conv import conv2d
 from fastconv.nn.dropout import dropout
+from fastconv.nn.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from fastconv.nn.linear import linear
 from fastconv.nn.loss import cross_entropy
 from fastconv.nn.losses import (
@@ -22,11 +33,33 @@ from fastconv.nn.losses import (
     nll_loss,
     smooth_l1_loss,
 )
-from fastconv.nn.pool import avg_pool2d, max_pool2d
+from fastconv.nn.lp_unpool import (
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from fastconv.nn.pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    min_pool1d,
+    min_pool2d,
+    min_pool3d,
+)
 
 __all__ = [
-    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv2d", "cross_entropy",
-    "dropout", "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "linear",
-    "log_softmax", "max_pool2d", "mse_loss", "multi_margin_loss", "nll_loss", "relu", "sigmoid",
-    "smooth_l1_loss", "softmax", "tanh",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv2d", "cross_entropy", "dropout",
+    "fractional_max_pool2d", "fractional_max_pool3d", "global_avg_pool", "global_max_pool",
+    "hinge_embedding_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "linear", "log_softmax",
+    "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
+    "max_unpool2d", "max_unpool3d", "min_pool1d", "min_pool2d", "min_pool3d", "mse_loss",
+    "multi_margin_loss", "nll_loss", "relu", "sigmoid", "smooth_l1_loss", "softmax", "tanh",
 ]

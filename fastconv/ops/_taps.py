@@ -34,7 +34,7 @@ def max_of_taps(x: Array, taps: Sequence[Any], layout: str, return_indices: bool
     return y, np.ravel_multi_index(pixels, size)
 
 
-def _taken(a: Array, pixels: Any, axis: int) -> Array:
+def _taken(a: Array, pixels: Any, axis: int) -> Any:
     if pixels.ndim == 1:
         return a.take(pixels, axis)
     ones = (1,) * (a.ndim - 3)

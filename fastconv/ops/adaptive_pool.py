@@ -218,7 +218,8 @@ def adaptive_avg(axes: int, x: Any, output_size: Any, layout: Any) -> Array:
     y = x
     for axis, extent in enumerate(out, first):
         y = _window_sums(y, axis, extent)
-    return y / _counts(size, out, first, x)
+    mean: Array = y / _counts(size, out, first, x)
+    return mean
 
 
 def adaptive_avg_backward(axes: int, grad_output: Any, input_size: Any, layout: Any) -> Array:
@@ -285,12 +286,12 @@ def _window_sums(a: Array, axis: int, out: int) -> Array:
     if n == out:
         return a
     starts, ends = _windows(n, out)
-    before = (slice(None),) * axis
+    before: tuple[Any, ...] = (slice(None),) * axis
     if out < n:    # no window begins before the last one has: what reduceat finds between two windows is dropped
         edges = np.stack([starts, ends], 1).ravel()[:-1]
         between: Array = np.add.reduceat(a, edges, axis)
         return between[(*before, slice(None, None, 2))]
-    sums = a.take(starts, axis)
+    sums: Array = a.take(starts, axis)
     two = np.flatnonzero(ends - starts > 1)
     sums[(*before, two)] += a.take(starts[two] + 1, axis)
     return sums

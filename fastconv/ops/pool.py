@@ -59,7 +59,10 @@ def max_pool2d(
     >>> y[0, 0].tolist(), indices[0, 0].tolist()
     ([[5.0, 7.0], [13.0, 15.0]], [[5, 7], [13, 15]])
     """
-    return _pool_runs.max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
+    pooled: Array | tuple[Array, Array] = _pool_runs.max_pool(
+        2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout
+    )
+    return pooled
 
 
 def max_pool2d_backward(

@@ -144,7 +144,7 @@ def _backward(axes: int, grad_output: Any, indices: Any, layout: Any) -> Array:
     order = np.arange(flat.size)
     last = np.empty(grad.size, np.int64)
     last[flat] = order
-    dx = grad.reshape(-1)[flat]
+    dx: Array = grad.reshape(-1)[flat]
     dx[last[flat] != order] = 0
     return dx.reshape(indices.shape)
 
