@@ -70,7 +70,7 @@ class MaxPooling(Pooling):
 
     indices: Array
 
-    def __init__(self, axes: int, *geometry: Any, want_indices: bool) -> None:
+    def __init__(self, axes: int, geometry: tuple[Any, Any, Any, Any, Any], want_indices: bool) -> None:
         super().__init__(axes)
         self.geometry = geometry
         self.want_indices = want_indices
@@ -81,9 +81,7 @@ class MaxPooling(Pooling):
     def pool(self, x: Array) -> Array:
         y: Array
         if self.want_indices or not self.needs[0]:
-            pooled = _pool_runs.max_pool(
-                self.axes, x, *self.geometry, return_indices=self.want_indices, layout=self.layout
-            )
+            pooled = _pool_runs.max_pool(self.axes, x, *self.geometry, self.want_indices, self.layout)
             if not self.want_indices:
                 y = pooled
                 return y
@@ -120,15 +118,15 @@ class MinPooling(MaxPooling):
 class AveragePooling(Pooling):
     """ops.avg_pool2d with ops.avg_pool2d_backward."""
 
-    def __init__(self, axes: int, *geometry: Any) -> None:
+    def __init__(self, axes: int, geometry: tuple[Any, Any, Any, Any, Any, Any]) -> None:
         super().__init__(axes)
         self.geometry = geometry
 
     def pool(self, x: Array) -> Array:
-        return _pool_runs.avg_pool(self.axes, x, *self.geometry, layout=self.layout)
+        return _pool_runs.avg_pool(self.axes, x, *self.geometry, self.layout)
 
     def spread(self, grad: Array) -> Array:
-        return _pool_runs.avg_pool_backward(self.axes, grad, self.size, *self.geometry, layout=self.layout)
+        return _pool_runs.avg_pool_backward(self.axes, grad, self.size, *self.geometry, self.layout)
 
 
 def with_indices(x: Tensor, run: Any, axes: int, return_indices: Any) -> Any:
@@ -149,7 +147,7 @@ def max_pool1d(
     >>> max_pool1d(np.arange(4.0).reshape(1, 1, 4), 4).tolist()
     [[[3.0]]]
     """
-    run = MaxPooling(1, kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
+    run = MaxPooling(1, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     return with_indices(as_tensor(input), run, 1, return_indices)
 
 
@@ -163,7 +161,7 @@ def max_pool2d(
     >>> max_pool2d(np.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
     [[[[3.0]]]]
     """
-    run = MaxPooling(2, kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
+    run = MaxPooling(2, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     return with_indices(as_tensor(input), run, 2, return_indices)
 
 
@@ -177,7 +175,7 @@ def max_pool3d(
     >>> max_pool3d(np.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).tolist()
     [[[[[3.0]]]]]
     """
-    run = MaxPooling(3, kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
+    run = MaxPooling(3, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     return with_indices(as_tensor(input), run, 3, return_indices)
 
 
@@ -191,7 +189,7 @@ def min_pool1d(
     >>> min_pool1d(np.arange(4.0).reshape(1, 1, 4), 4).tolist()
     [[[0.0]]]
     """
-    run = MinPooling(1, kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
+    run = MinPooling(1, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     return with_indices(as_tensor(input), run, 1, return_indices)
 
 
@@ -205,7 +203,7 @@ def min_pool2d(
     >>> min_pool2d(np.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
     [[[[0.0]]]]
     """
-    run = MinPooling(2, kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
+    run = MinPooling(2, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     return with_indices(as_tensor(input), run, 2, return_indices)
 
 
@@ -219,7 +217,7 @@ def min_pool3d(
     >>> min_pool3d(np.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).tolist()
     [[[[[0.0]]]]]
     """
-    run = MinPooling(3, kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
+    run = MinPooling(3, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
     return with_indices(as_tensor(input), run, 3, return_indices)
 
 
@@ -233,7 +231,7 @@ def avg_pool1d(
     >>> avg_pool1d(np.arange(4.0).reshape(1, 1, 4), 4).tolist()
     [[[1.5]]]
     """
-    run = AveragePooling(1, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    run = AveragePooling(1, (kernel_size, stride, padding, ceil_mode, count_include_pad, None))
     return on_batch(as_tensor(input), run, 1)
 
 
@@ -247,7 +245,7 @@ def avg_pool2d(
     >>> avg_pool2d(np.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
     [[[[1.5]]]]
     """
-    run = AveragePooling(2, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    run = AveragePooling(2, (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override))
     return on_batch(as_tensor(input), run, 2)
 
 
@@ -261,5 +259,5 @@ def avg_pool3d(
     >>> avg_pool3d(np.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).tolist()
     [[[[[1.5]]]]]
     """
-    run = AveragePooling(3, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    run = AveragePooling(3, (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override))
     return on_batch(as_tensor(input), run, 3)
