@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Max pooling of windows that are given pixel by pixel, for adaptive and fractional pooling."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ def max_of_taps(x: Array, taps: Sequence[Any], layout: str, return_indices: bool
     overlap nor have gaps, and pooled by the core.
     """
     first = 1 if layout.endswith("C") else 2
-    lists = [t.reshape(*t.shape[:-2], -1) for t in taps]
+    lists = [t.reshape(*t.shape[:-2], t.shape[-2] * t.shape[-1]) for t in taps]
     wide = x
     for axis, pixels in enumerate(lists, first):
         wide = _taken(wide, pixels, axis)
@@ -38,11 +39,11 @@ def _taken(a: Array, pixels: Any, axis: int) -> Any:
     if pixels.ndim == 1:
         return a.take(pixels, axis)
     ones = (1,) * (a.ndim - 3)
-    index = np.moveaxis(pixels.reshape(*pixels.shape[:2], *ones, -1), -1, axis)
+    index = np.moveaxis(pixels.reshape(*pixels.shape[:2], *ones, pixels.shape[2]), -1, axis)
     return np.take_along_axis(a, index, axis)
 
 
 def _looked_up(pixels: Any, at: Any) -> Any:
     if pixels.ndim == 1:
         return pixels[at]
-    return np.take_along_axis(pixels, at.reshape(*at.shape[:2], -1), 2).reshape(at.shape)
+    return np.take_along_axis(pixels, at.reshape(*at.shape[:2], math.prod(at.shape[2:])), 2).reshape(at.shape)
