@@ -60,7 +60,8 @@ def min_pool(
     axes: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any, return_indices: Any,
     layout: Any,
 ) -> Any:  # fmt: skip
-    minus = np.negative(float_array("x", x))
+    x = float_array("x", x)
+    minus = np.negative(x, out=_empty(x.shape, x.dtype))
     pooled = max_pool(axes, minus, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
     y = pooled[0] if isinstance(pooled, tuple) else pooled
     np.negative(y, out=y)

@@ -9,13 +9,25 @@ Pixel j lies in the windows that are the adaptive windows of m elements for n ou
 the gradient of sums over windows, with n and m exchanged.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastconv.errors import ShapeError
 from fastconv.ops import _pool_runs
-from fastconv.ops._check import LAYOUTS_OF, Array, Shape, check_bytes, flag, float_array, integer, shown, word
+from fastconv.ops._check import (
+    LAYOUTS_OF,
+    Array,
+    Shape,
+    check_bytes,
+    flag,
+    float_array,
+    index_array,
+    integer,
+    shown,
+    word,
+)
 from fastconv.ops._shapes import image_axes, image_shape, input_shape
 from fastconv.ops._taps import max_of_taps
 
@@ -202,8 +214,9 @@ def global_max_pool_backward(grad_output: Array, indices: Array, input_size: Sha
     [[[0.0, 4.0, 0.0]]]
     """
     axes, grad, shape, layout = _global_gradient(grad_output, input_size)
-    if np.ndim(indices) == 2:
-        indices = indices.reshape(*indices.shape, *(1,) * axes)
+    indices = index_array("indices", indices)
+    if indices.shape == shape[:2]:
+        indices = indices.reshape(grad.shape)
     return _pool_runs.max_pool_backward(axes, grad, indices, shape, layout)
 
 
@@ -313,9 +326,9 @@ def _checked(axes: int, x: Any, output_size: Any, layout: Any) -> tuple[Array, S
     return x, size, out, layout
 
 
-def _spatial_axes(name: str, shape: Shape) -> int:
+def _spatial_axes(name: str, shape: Sequence[int]) -> int:
     if len(shape) - 2 not in LAYOUTS_OF:
-        raise ShapeError(f"{name} must be (N, C, L), (N, C, H, W) or (N, C, D, H, W), got shape {shape}")
+        raise ShapeError(f"{name} must be (N, C, L), (N, C, H, W) or (N, C, D, H, W), got {shown(shape)}")
     return len(shape) - 2
 
 
@@ -326,7 +339,7 @@ def _squeezed(y: Array, keepdims: bool) -> Array:
 def _global_gradient(grad_output: Any, input_size: Any) -> tuple[int, Array, Shape, str]:
     """The axes, grad_output as (N, C, 1, ...), input_size and the layout."""
     grad = float_array("grad_output", grad_output)
-    axes = _spatial_axes("input_size", tuple(input_size) if isinstance(input_size, (tuple, list)) else ())
+    axes = _spatial_axes("input_size", input_size) if isinstance(input_size, (tuple, list)) else 2
     shape = input_shape("input_size", input_size, axes)
     if grad.shape not in (shape[:2], (*shape[:2], *(1,) * axes)):
         raise ShapeError(f"grad_output must have shape {shape[:2]} for input_size {shape}, got {grad.shape}")

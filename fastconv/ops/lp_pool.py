@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from fastconv import _core
 from fastconv.ops import _pool_runs
 from fastconv.ops._check import Array, float_array, same_dtype, several, shown
 from fastconv.ops._pool_calls import CeilMode, One
 from fastconv.ops._shapes import IntOrPair, IntOrTriple, check_grad_output
+
+_empty = _core.empty
 
 
 def lp_pool1d(
@@ -118,7 +121,7 @@ def _forward(
     x, p = float_array("x", x), check_norm(norm_type)
     if math.isinf(p):
         pool = _pool_runs.max_pool if p > 0 else _pool_runs.min_pool
-        y: Array = pool(axes, np.abs(x), kernel_size, stride, 0, 1, ceil_mode, False, layout)
+        y: Array = pool(axes, np.abs(x, out=_empty(x.shape, x.dtype)), kernel_size, stride, 0, 1, ceil_mode, False, layout)
         return y
     with np.errstate(all="ignore"):
         y = _sums(axes, x, p, kernel_size, stride, ceil_mode, layout)
@@ -132,7 +135,7 @@ def _backward(
     same_dtype(x=x, grad_output=grad)
     if math.isinf(p):
         pool = _pool_runs.max_pool if p > 0 else _pool_runs.min_pool
-        y, indices = pool(axes, np.abs(x), kernel_size, stride, 0, 1, ceil_mode, True, layout)
+        y, indices = pool(axes, np.abs(x, out=_empty(x.shape, x.dtype)), kernel_size, stride, 0, 1, ceil_mode, True, layout)
         check_grad_output(grad.shape, y.shape, layout)
         dx = _pool_runs.max_pool_backward(axes, grad, indices, x.shape, layout)
         dx *= np.sign(x)
@@ -145,7 +148,7 @@ def _backward(
         share[sums == 0] = 0
         share *= math.prod(several("kernel_size", kernel_size, axes, 1))
         dx = _pool_runs.avg_pool_backward(axes, share, x.shape, kernel_size, stride, 0, ceil_mode, True, None, layout)
-        powers = np.power(x, p - 1)
+        powers = np.power(x, p - 1, out=_empty(x.shape, x.dtype))
         if p < 1:
             powers[x == 0] = 0    # not infinite: 0 has no slope to follow
         dx *= powers
@@ -154,7 +157,8 @@ def _backward(
 
 def _sums(axes: int, x: Array, p: float, kernel_size: Any, stride: Any, ceil_mode: Any, layout: Any) -> Array:
     """Sums of x^p over the windows, of clipped ones as if they were full."""
-    sums = _pool_runs.avg_pool(axes, np.power(x, p), kernel_size, stride, 0, ceil_mode, True, None, layout)
+    powers = np.power(x, p, out=_empty(x.shape, x.dtype))
+    sums = _pool_runs.avg_pool(axes, powers, kernel_size, stride, 0, ceil_mode, True, None, layout)
     sums *= math.prod(several("kernel_size", kernel_size, axes, 1))
     return sums
 
