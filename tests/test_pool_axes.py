@@ -83,6 +83,16 @@ def test_averages(axes: int, level: str) -> None:
         np.testing.assert_allclose(backward(grad, x.shape, *arguments, layout=layout), twin, rtol=1e-13, atol=1e-13)
 
 
+def test_results_beyond_the_caches() -> None:
+    """24 MiB and more are written in pieces, of which the last rows once were missing where there was one row."""
+    x = np.random.default_rng(0).integers(-4, 5, (1, 7000, 1000)).astype(np.float32)
+    y, indices = ops.max_pool1d(x, 3, 1, 1, return_indices=True)
+    np.testing.assert_array_equal(y[..., 1:-1], np.maximum(np.maximum(x[..., :-2], x[..., 1:-1]), x[..., 2:]))
+    np.testing.assert_array_equal(np.take_along_axis(x, indices, 2), y)
+    np.testing.assert_array_equal(ops.avg_pool1d_backward(ops.avg_pool1d(x, 2), x.shape, 2)[..., ::2],
+                                  ops.avg_pool1d(x, 2) / 2)
+
+
 @pytest.mark.parametrize("name", [True, "pytorch", "onnx"])
 def test_both_rules_of_ceil_mode_drop_a_window_without_pixels(name: Any) -> None:
     """The problems of ONNX's own tests: "output size reduce by one", "last window starts on pad", and the plain one."""

@@ -121,7 +121,7 @@ def _forward(
     x, p = float_array("x", x), check_norm(norm_type)
     if math.isinf(p):
         pool = _pool_runs.max_pool if p > 0 else _pool_runs.min_pool
-        y: Array = pool(axes, np.abs(x, out=_empty(x.shape, x.dtype)), kernel_size, stride, 0, 1, ceil_mode, False, layout)
+        y: Array = pool(axes, _magnitudes(x), kernel_size, stride, 0, 1, ceil_mode, False, layout)
         return y
     with np.errstate(all="ignore"):
         y = _sums(axes, x, p, kernel_size, stride, ceil_mode, layout)
@@ -135,7 +135,7 @@ def _backward(
     same_dtype(x=x, grad_output=grad)
     if math.isinf(p):
         pool = _pool_runs.max_pool if p > 0 else _pool_runs.min_pool
-        y, indices = pool(axes, np.abs(x, out=_empty(x.shape, x.dtype)), kernel_size, stride, 0, 1, ceil_mode, True, layout)
+        y, indices = pool(axes, _magnitudes(x), kernel_size, stride, 0, 1, ceil_mode, True, layout)
         check_grad_output(grad.shape, y.shape, layout)
         dx = _pool_runs.max_pool_backward(axes, grad, indices, x.shape, layout)
         dx *= np.sign(x)
@@ -153,6 +153,10 @@ def _backward(
             powers[x == 0] = 0    # not infinite: 0 has no slope to follow
         dx *= powers
         return dx
+
+
+def _magnitudes(x: Array) -> Array:
+    return np.abs(x, out=_empty(x.shape, x.dtype))
 
 
 def _sums(axes: int, x: Array, p: float, kernel_size: Any, stride: Any, ceil_mode: Any, layout: Any) -> Array:
