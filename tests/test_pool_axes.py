@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pooling of one to three axes against its twins: exact on integers, within bounds on other numbers."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastconv import ops, reference
+from fastconv import nn, ops, reference
+from fastconv.autograd import tensor
 from fastconv.ops._check import LAYOUTS_OF
+from fastconv.random import manual_seed
 
 AXES = (1, 2, 3)
 
@@ -267,3 +270,57 @@ def test_every_way_of_storing_an_array(name: str) -> None:
         np.testing.assert_array_equal(calls(stored)[name](), expected)
     empty = calls(x[:0])[name]()
     assert empty.shape == (0, *expected.shape[1:])
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_repeats_fractional_pooling() -> None:
+    layer, x = nn.FractionalMaxPool2d(2, output_ratio=0.6).eval(), np.random.default_rng(0).random((2, 3, 9, 9))
+    manual_seed(3)
+    first, second = layer(x), layer(x)
+    manual_seed(3)
+    same(layer(x), first)
+    assert (second != first).any()
+
+
+def test_images_in_the_native_layout_stay_there() -> None:
+    """Behind a convolution: the same bits, forward and backward, as on arrays."""
+    x = np.random.default_rng(0).standard_normal((2, 3, 10, 11)).astype(np.float32)
+    for layer in (nn.MinPool2d(2), nn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool2d(3), nn.AdaptiveMaxPool2d((4, 3)),
+                  nn.GlobalAveragePooling2D(), nn.LPPool2d(2, 2), nn.MaxPool2d(3, 2, 1, ceil_mode=True)):
+        manual_seed(0)
+        conv = nn.Conv2d(3, 32, 3)
+        start = tensor(x, requires_grad=True)
+        y = layer(conv(start))
+        y.sum().backward()
+        middle = tensor(conv(tensor(x)).numpy(), requires_grad=True)
+        z = layer(middle)
+        z.sum().backward()
+        np.testing.assert_allclose(y.numpy(), z.numpy(), rtol=1e-5, atol=1e-6)
+        assert start.grad is not None and middle.grad is not None
+        dx = ops.conv2d_backward(middle.grad.numpy(), x, conv.weight.numpy())[0]
+        np.testing.assert_allclose(start.grad.numpy(), dx, rtol=1e-4, atol=1e-5)
+
+
+def test_minima_after_a_rectifier() -> None:
+    """Where the minimum is 0 the gradient of the ReLU is 0."""
+    x = tensor(np.array([[[[-1.0, 2.0], [3.0, 4.0]], [[5.0, 2.0], [3.0, 4.0]]]]), requires_grad=True)
+    nn.MinPool2d(2)(x.relu()).sum().backward()
+    assert x.grad is not None
+    assert x.grad.numpy().tolist() == [[[[0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]]]
+
+
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda: nn.MaxPool1d((2, 2)), "one integer"), (lambda: nn.AvgPool3d((2, 2)), "three integers"),
+    (lambda: nn.AvgPool3d(2, divisor_override=0), "divisor_override"), (lambda: nn.MaxPool3d(2, ceil_mode="x"), "ceil_mode"),
+    (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "output_size"), (lambda: nn.AdaptiveMaxPool1d(0), "output_size"),
+    (lambda: nn.LPPool2d(0, 2), "norm_type"), (lambda: nn.MaxUnpool2d(0), "kernel_size"),
+    (lambda: nn.FractionalMaxPool2d(2), "one of output_size"), (lambda: nn.FractionalMaxPool3d(2, None, 1.5), "output_ratio"),
+    (lambda: nn.GlobalMaxPooling1D()(tensor(np.ones((1, 2, 3, 4)))), "3 axes"),
+    (lambda: nn.functional.global_avg_pool(np.ones((2, 3))), "(N, C, L)"),
+    (lambda: nn.MaxPool1d(2)(tensor(np.ones((1, 1, 2, 4)))), "(N, C, L)"),
+])
+def test_layers_name_what_is_wrong(make: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        make()
