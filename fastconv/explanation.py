@@ -107,7 +107,8 @@ def _images(model: nn.Module, shape: Sequence[int]) -> Array:
     """Random images of the model's element type: one where the shape has no batch axis."""
     if not all(isinstance(n, (int, np.integer)) and n >= 1 for n in shape):
         raise ShapeError(f"input_shape must be positive integers, got {tuple(shape)}")
-    sizes = (1, *shape) if len(shape) == 3 else tuple(shape)
+    axes = next((m.axes for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d))), 2)
+    sizes = (1, *shape) if len(shape) == axes + 1 else tuple(shape)
     dtype = next((p.numpy().dtype for p in model.parameters()), np.dtype(np.float32))
     return np.random.default_rng(0).standard_normal(sizes).astype(dtype)
 
@@ -183,7 +184,9 @@ def _run(call: Call, pass_: _core.Pass, plan: _core.ConvPlan) -> Callable[[], No
     if pass_ == "forward":
         return partial(plan.forward, x, plan.pack(weight), None, y, last)
     if pass_ == "backward_data":
-        return partial(plan.backward_data, y, weight, np.empty_like(x), last)
+        border = None if last else problem_of(call).border()
+        shape = x.shape if border is None else border.padded_shape(x.shape, 2)    # folded afterwards
+        return partial(plan.backward_data, y, weight, np.empty(shape, x.dtype), last)
     return partial(plan.backward_weights, y, x, np.empty(weight.shape, weight.dtype), last)
 
 
@@ -206,8 +209,8 @@ def _terms(call: Call, pass_: _core.Pass, tile: int | None) -> int:
     if pass_ == "backward_weights":
         if isinstance(call.layer, nn.Linear):
             return int(np.prod(output[:-1]))
-        height, width = (-(-n // (tile or 1)) for n in output[2:])
-        return int(output[0] * height * width)
+        depth, plane = output[2:-2], output[2:][-2:]    # tiles are flat
+        return int(output[0] * np.prod(depth, dtype=int) * np.prod([-(-n // (tile or 1)) for n in plane], dtype=int))
     channels = weight[1] if pass_ == "forward" else filters
     return int(channels if tile else channels * np.prod(weight[2:], dtype=int))
 

@@ -22,6 +22,7 @@ import fastconv
 from fastconv import _core, nn
 from fastconv._trace import Call, trace
 from fastconv.data.dataset import Array
+from fastconv.ops._check import LAYOUTS_OF
 from fastconv.ops.conv import check_problem as convolution_problem
 from fastconv.ops.linear import check_problem as linear_problem
 
@@ -145,7 +146,7 @@ def _plans(call: Call, needs_data: bool) -> dict[_core.Pass, _core.ConvPlan]:
 def problem_of(call: Call) -> Any:
     """What the layer asks of the core, with a `plan` for each pass; None if it asks for no convolution."""
     layer = call.layer
-    if isinstance(layer, nn.Conv2d):
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         return convolution_problem(
             call.input,
             layer.weight.numpy(),
@@ -154,8 +155,9 @@ def problem_of(call: Call) -> Any:
             layer.dilation,
             layer.groups,
             layer.padding_mode,
-            "NCHW",
+            LAYOUTS_OF[layer.axes][0],
             layer.algorithm,
+            layer.axes,
         )
     if isinstance(layer, nn.Linear):
         return linear_problem(call.input, layer.weight.numpy())

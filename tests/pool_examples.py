@@ -48,6 +48,10 @@ def _examples(axes: int) -> Examples:
     return examples
 
 
+def _samples(u: float, axes: int) -> Any:
+    return np.full((1, 2, axes), u)
+
+
 POOLS = _examples(1) | _examples(2) | _examples(3)
 POOLS[nn.AvgPool2d] += [
     _of(lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), 1, 2, 6, 5),
@@ -55,7 +59,9 @@ POOLS[nn.AvgPool2d] += [
 ]
 POOLS[nn.MaxPool2d] += [_of(lambda: nn.MaxPool2d((2, 1), 1, 0, (2, 1)), 1, 2, 4, 3)]
 POOLS[nn.FractionalMaxPool2d] = [
-    _of(lambda: nn.FractionalMaxPool2d(2, output_ratio=0.6, _random_samples=np.full((1, 2, 2), 0.7)), 1, 2, 5, 6),
-    _of(lambda: nn.FractionalMaxPool2d((2, 3), (4, 2), _random_samples=np.full((1, 2, 2), 0.25)), 2, 5, 6),
+    _of(lambda: nn.FractionalMaxPool2d(2, output_ratio=0.6, _random_samples=_samples(0.7, 2)), 1, 2, 5, 6),
+    _of(lambda: nn.FractionalMaxPool2d((2, 3), (4, 2), _random_samples=_samples(0.25, 2)), 2, 5, 6),
 ]
-POOLS[nn.FractionalMaxPool3d] = [_of(lambda: nn.FractionalMaxPool3d(2, (2, 3, 1), _random_samples=np.full((1, 2, 3), 0.5)), 1, 2, 4, 4, 3)]
+POOLS[nn.FractionalMaxPool3d] = [
+    _of(lambda: nn.FractionalMaxPool3d(2, (2, 3, 1), _random_samples=_samples(0.5, 3)), 1, 2, 4, 4, 3)
+]

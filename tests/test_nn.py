@@ -58,12 +58,31 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.Conv2d(4, 6, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2), (distinct(2, 4, 6, 7),)),
         (lambda: nn.Conv2d(2, 3, 3, stride=2, padding="same", bias=False), (distinct(2, 6, 5),)),
     ],
+    nn.Conv1d: [
+        (lambda: nn.Conv1d(3, 4, 3, padding=2, padding_mode="circular"), (distinct(2, 3, 7),)),
+        (lambda: nn.Conv1d(4, 6, 2, 2, "same", 2, 2), (distinct(4, 9),)),
+    ],
+    nn.Conv3d: [
+        (lambda: nn.Conv3d(2, 3, (2, 3, 2), padding=1, padding_mode="reflect"), (distinct(1, 2, 3, 4, 3),)),
+        (lambda: nn.Conv3d(2, 2, 2, (1, 2, 1), bias=False), (distinct(2, 3, 4, 3),)),
+    ],
+    nn.ConvTranspose1d: [(lambda: nn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2), (distinct(2, 4, 5),))],
+    nn.ConvTranspose2d: [
+        (lambda: nn.ConvTranspose2d(3, 2, 3), (distinct(2, 3, 3, 4),)),
+        (lambda: nn.ConvTranspose2d(4, 2, (3, 2), (2, 1), ((1, 0), (0, 1)), (1, 1), 2, False, (1, 2)),
+         (distinct(4, 3, 4),)),
+    ],
+    nn.ConvTranspose3d: [(lambda: nn.ConvTranspose3d(2, 1, 2, 2), (distinct(1, 2, 2, 3, 2),))],
     nn.CrossEntropyLoss: [
         (lambda: nn.CrossEntropyLoss(), (distinct(3, 4), CLASSES)),
         (lambda: nn.CrossEntropyLoss(WEIGHTS, label_smoothing=0.1), (distinct(3, 4), CLASSES)),
         (lambda: nn.CrossEntropyLoss(WEIGHTS, reduction="none"), (distinct(2, 4, 2, 2), PIXELS)),
         (lambda: nn.CrossEntropyLoss(reduction="sum"), (distinct(4), np.array(2))),
         (lambda: nn.CrossEntropyLoss(WEIGHTS, label_smoothing=0.1), (distinct(3, 4), one_hot(4, 1, 0, 3))),
+    ],
+    nn.DepthwiseConv2d: [
+        (lambda: nn.DepthwiseConv2d(3, 3, 2, 1, depth_multiplier=2), (distinct(2, 3, 5, 4),)),
+        (lambda: nn.DepthwiseConv2d(2, 2, padding=1, padding_mode="replicate"), (distinct(2, 4, 4),)),
     ],
     nn.Dropout: [
         (lambda: nn.Dropout(0.4), (distinct(4, 5),)),
@@ -73,6 +92,7 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.Flatten(), (distinct(2, 3, 4),)),
         (lambda: nn.Flatten(0, 1), (distinct(2, 3, 4),)),
     ],
+    nn.Fold: [(lambda: nn.Fold((4, 5), 2, 1, 1, 2), (distinct(1, 8, 9),)), (lambda: nn.Fold(3, 2), (distinct(4, 4),))],
     nn.HingeEmbeddingLoss: [(lambda: nn.HingeEmbeddingLoss(0.5, "none"), (distinct(3, 4), SIGNS))],
     nn.HingeLoss: [(lambda: nn.HingeLoss(), (distinct(3, 4) * 2, SIGNS))],
     nn.HuberLoss: [
@@ -92,6 +112,11 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.Linear(4, 3, bias=False), (distinct(2, 3, 4),)),
         (lambda: nn.Linear(4, 1), (distinct(4),)),
     ],
+    nn.LocallyConnected1d: [(lambda: nn.LocallyConnected1d(2, 3, 7, 3, 2, 1), (distinct(2, 2, 7),))],
+    nn.LocallyConnected2d: [
+        (lambda: nn.LocallyConnected2d(2, 3, (5, 4), 3, padding=1), (distinct(2, 2, 5, 4),)),
+        (lambda: nn.LocallyConnected2d(2, 3, 5, (3, 2), 2, bias=False), (distinct(2, 5, 5),)),
+    ],
     nn.MSELoss: [
         (lambda: nn.MSELoss(), (distinct(3, 4), np.zeros((3, 4)))),
         (lambda: nn.MSELoss("sum"), (distinct(3, 4), np.ones((3, 4)))),
@@ -110,6 +135,7 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.NLLLoss(reduction="sum"), (distinct(4), np.array(2))),
     ],
     nn.ReLU: [(lambda: nn.ReLU(), (distinct(3, 4),)), (lambda: nn.ReLU(inplace=True), (distinct(3, 4),))],
+    nn.SeparableConv2d: [(lambda: nn.SeparableConv2d(3, 4, 3, 2, "full", depth_multiplier=2), (distinct(2, 3, 4, 4),))],
     nn.Sequential: [(lambda: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)), (distinct(5, 4),))],
     nn.Sigmoid: [(lambda: nn.Sigmoid(), (distinct(3, 4),))],
     nn.SmoothL1Loss: [
@@ -117,16 +143,22 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.SmoothL1Loss("none", 0.3), (distinct(3, 4), np.full((3, 4), 0.1))),
     ],
     nn.Tanh: [(lambda: nn.Tanh(), (distinct(3, 4),))],
+    nn.TiledConv2d: [
+        (lambda: nn.TiledConv2d(2, 3, (2, 3), 3, padding=1), (distinct(2, 2, 5, 4),)),
+        (lambda: nn.TiledConv2d(2, 3, 1, 2, 2, 0, 2), (distinct(2, 5, 5),)),
+    ],
+    nn.Unfold: [(lambda: nn.Unfold(2, 1, 1, 2), (distinct(1, 2, 4, 5),)), (lambda: nn.Unfold(2), (distinct(1, 3, 3),))],
 }
 
 CASES = [pytest.param(make, inputs, id=f"{layer.__name__}{i}")
          for layer, cases in EXAMPLES.items() for i, (make, inputs) in enumerate(cases)]
 
-# Those that treat each sample of a batch by itself.
+# Those that treat each sample of a batch by itself; not those that are given a single sample.
+TOGETHER = {(nn.BatchNorm2d, 4), (nn.Conv1d, 1), (nn.Conv3d, 1), (nn.Fold, 1)}
 BATCHED = [
     pytest.param(make, inputs, id=f"{layer.__name__}{i}")
     for layer, cases in EXAMPLES.items() for i, (make, inputs) in enumerate(cases)
-    if inputs[0].ndim in (2, 4) and len(inputs) == 1 and (layer, i) != (nn.BatchNorm2d, 4)
+    if inputs[0].ndim in (2, 4) and len(inputs) == 1 and (layer, i) not in TOGETHER
 ]
 
 

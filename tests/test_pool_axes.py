@@ -313,10 +313,12 @@ def test_minima_after_a_rectifier() -> None:
 
 @pytest.mark.parametrize(("make", "says"), [
     (lambda: nn.MaxPool1d((2, 2)), "one integer"), (lambda: nn.AvgPool3d((2, 2)), "three integers"),
-    (lambda: nn.AvgPool3d(2, divisor_override=0), "divisor_override"), (lambda: nn.MaxPool3d(2, ceil_mode="x"), "ceil_mode"),
+    (lambda: nn.AvgPool3d(2, divisor_override=0), "divisor_override"),
+    (lambda: nn.MaxPool3d(2, ceil_mode="x"), "ceil_mode"),
     (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "output_size"), (lambda: nn.AdaptiveMaxPool1d(0), "output_size"),
     (lambda: nn.LPPool2d(0, 2), "norm_type"), (lambda: nn.MaxUnpool2d(0), "kernel_size"),
-    (lambda: nn.FractionalMaxPool2d(2), "one of output_size"), (lambda: nn.FractionalMaxPool3d(2, None, 1.5), "output_ratio"),
+    (lambda: nn.FractionalMaxPool2d(2), "one of output_size"),
+    (lambda: nn.FractionalMaxPool3d(2, None, 1.5), "output_ratio"),
     (lambda: nn.GlobalMaxPooling1D()(tensor(np.ones((1, 2, 3, 4)))), "3 axes"),
     (lambda: nn.functional.global_avg_pool(np.ones((2, 3))), "(N, C, L)"),
     (lambda: nn.MaxPool1d(2)(tensor(np.ones((1, 1, 2, 4)))), "(N, C, L)"),

@@ -10,7 +10,8 @@ import numpy as np
 
 from fastconv.autograd import Tensor
 from fastconv.errors import ShapeError
-from fastconv.ops._check import integer, shown, word
+from fastconv.ops._check import integer, pair, several, shown, word
+from fastconv.ops._shapes import PADDING_WORDS
 
 Array = np.ndarray[Any, Any]
 IntOrPair = int | tuple[int, int]
@@ -63,3 +64,12 @@ def on_batch(x: Tensor, layer: Callable[[Tensor], Tensor], axes: int = 2) -> Ten
         raise ShapeError(f"input must be (N, {_AXES[axes]}) or ({_AXES[axes]}), got shape {x.shape}")
     y = layer(x.reshape(1, *x.shape))
     return y.reshape(y.shape[1:])
+
+
+def several_paddings(value: Any, axes: int) -> Any:
+    """``padding`` with its numbers checked; which word or tuple it is stays as given."""
+    if isinstance(value, str):
+        return word("padding", value, PADDING_WORDS)
+    if isinstance(value, (tuple, list)) and len(value) == axes and all(isinstance(v, (tuple, list)) for v in value):
+        return tuple(pair(f"padding[{i}]", v, 0) for i, v in enumerate(value))
+    return several("padding", value, axes, 0)

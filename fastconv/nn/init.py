@@ -320,9 +320,12 @@ def identity_(tensor: T, gain: float = 1.0, groups: int = 1) -> T:
     return _fill(tensor, scale * (eye_(one) if tensor.ndim == 2 else dirac_(one, groups)))
 
 
-def reset_weight_and_bias(weight: Parameter, bias: Parameter | None) -> None:
-    """PyTorch's default for convolutions and linear layers: both uniform within 1 / sqrt(fan_in)."""
-    kaiming_uniform_(weight, math.sqrt(5))
+def reset_weight_and_bias(weight: Parameter, bias: Parameter | None, places: int = 0) -> None:
+    """PyTorch's default for convolutions and linear layers: both uniform within 1 / sqrt(fan_in).
+
+    places: leading axes of the weight that count kernels.
+    """
+    bound = 1 / math.sqrt(fans(weight.shape[places:])[0])
+    uniform_(weight, -bound, bound)
     if bias is not None:
-        bound = 1 / math.sqrt(fans(weight.shape)[0])
         uniform_(bias, -bound, bound)

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-import numpy as np
-
 from fastconv.autograd import Deferred, Function, Tensor, as_tensor
-from fastconv.nn._common import Array, count, float_type
+from fastconv.nn._common import Array, count
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
 from fastconv.nn.weighted import Weighted, WeightOptions
-from fastconv.ops._check import flag
 from fastconv.ops.linear import Prepared, layer_backward, layer_forward
 
 
@@ -63,6 +60,7 @@ def linear(input: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array |
 
     A row of y has the same bits whatever the other rows are and however many threads run.
 
+    >>> import numpy as np
     >>> linear(np.ones((2, 3)), np.ones((1, 3))).tolist()
     [[3.0], [3.0]]
     """
@@ -79,6 +77,7 @@ class Linear(Weighted):
 
     options: Keras's kernel_initializer, bias_constraint and so on; see :mod:`fastconv.nn.weighted`.
 
+    >>> import numpy as np
     >>> from fastconv import nn
     >>> nn.Linear(3, 2)(np.zeros((5, 3), np.float32)).shape
     (5, 2)
@@ -91,10 +90,7 @@ class Linear(Weighted):
         super().__init__()
         self.in_features = count("in_features", in_features)
         self.out_features = count("out_features", out_features)
-        element, with_bias = float_type(dtype), flag("bias", bias)
-        self.weight = Parameter(np.empty((self.out_features, self.in_features), element))
-        bias_array = np.empty(self.out_features, element)
-        self.register_parameter("bias", Parameter(bias_array) if with_bias else None)
+        self.make_parameters((self.out_features, self.in_features), (self.out_features,), bias, dtype)
         self.take_options(options)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -109,6 +105,7 @@ class Linear(Weighted):
 class Flatten(Module):
     """Join the axes from start_dim to end_dim into one; by default all but the batch.
 
+    >>> import numpy as np
     >>> from fastconv import nn
     >>> nn.Flatten().eval()(np.zeros((2, 3, 4))).shape
     (2, 12)

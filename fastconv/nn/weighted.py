@@ -19,9 +19,11 @@ from typing import Any, TypedDict
 import numpy as np
 
 from fastconv.autograd import Tensor
+from fastconv.nn._common import float_type
 from fastconv.nn.init import reset_weight_and_bias
 from fastconv.nn.module import Module
 from fastconv.nn.parameter import Parameter
+from fastconv.ops._check import flag, integer
 
 Initializer = Callable[..., Any] | str | None
 Regularizer = Callable[[Tensor], Tensor] | str | None
@@ -52,9 +54,18 @@ class Weighted(Module):
     weight: Parameter
     bias: Parameter | None
     groups: int = 1
+    #: Leading axes of the weight that count kernels, each of which is initialised as one of its own.
+    places: int = 0
     kernel_initializer: Callable[..., Any] | None = None
     bias_initializer: Callable[..., Any] | None = None
     activity_regularizer: Callable[[Tensor], Tensor] | None = None
+
+    def make_parameters(self, weight: tuple[int, ...], bias: tuple[int, ...], with_bias: object, dtype: Any) -> None:
+        """Parameters of these shapes, without values yet."""
+        element = float_type(dtype)
+        self.weight = Parameter(np.empty(weight, element))
+        wanted = flag("bias", with_bias)
+        self.register_parameter("bias", Parameter(np.empty(bias, element)) if wanted else None)
 
     def take_options(self, options: WeightOptions) -> None:
         """Set what Keras's arguments ask for, and the initial values."""
@@ -77,11 +88,16 @@ class Weighted(Module):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew."""
-        reset_weight_and_bias(self.weight, self.bias)
+        reset_weight_and_bias(self.weight, self.bias, self.places)
         if self.kernel_initializer is not None:
             fill = self.kernel_initializer
             fill = fill.of(self.groups) if hasattr(fill, "of") else fill    # an Identity
-            fill(self.weight)
+            if not self.places:
+                fill(self.weight)
+            else:
+                with self.weight.writable() as kernels:
+                    for place in np.ndindex(kernels.shape[:self.places]):
+                        fill(kernels[place])
         if self.bias_initializer is not None and self.bias is not None:
             self.bias_initializer(self.bias)
 
@@ -107,6 +123,21 @@ class Weighted(Module):
             **{f"{name}_constraint": p.constraint for name, p in owners if p is not None},
         }
         return [f"{name}={getattr(v, '__name__', v)}" for name, v in values.items() if v is not None]
+
+
+def groups_of(layer: Any, groups: object) -> int:
+    """A number that divides the layer's in_channels and out_channels."""
+    number = integer("groups", groups, 1)
+    for name in ("in_channels", "out_channels"):
+        if getattr(layer, name) % number:
+            raise ValueError(f"groups must divide {name}={getattr(layer, name)}, got {number}")
+    return number
+
+
+def unusual(layer: Module, **defaults: Any) -> list[str]:
+    """name=value of the attributes that are not the defaults, for extra_repr; a bias counts as whether there is one."""
+    values = {**vars(layer), "bias": getattr(layer, "bias", None) is not None}
+    return [f"{name}={values[name]}" for name, default in defaults.items() if values[name] != default]
 
 
 def _check_names(layer: str, options: WeightOptions, has_bias: bool) -> None:

@@ -19,7 +19,7 @@ IntOrPair = int | Pair
 IntOrTriple = int | Triple
 Padding = int | tuple[int, ...] | tuple[Pair, ...] | str
 
-PADDING_WORDS = ("valid", "same", "same_lower")
+PADDING_WORDS = ("valid", "same", "same_lower", "full")
 
 
 AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -121,8 +121,9 @@ def _is_nested(value: object, axes: int) -> TypeGuard[Sequence[object]]:
 
 def _padding_of_word(word: str, size: int, effective: int, stride: int) -> Pair:
     """(before, after) on one axis. "same" is the least padding for ceil(size / stride) outputs."""
-    if word == "valid":
-        return 0, 0
+    if word in ("valid", "full"):
+        reach = effective - 1 if word == "full" else 0
+        return reach, reach
     total = max((-(-size // stride) - 1) * stride + effective - size, 0)
     less, more = total // 2, total - total // 2
     return (less, more) if word == "same" else (more, less)

@@ -82,7 +82,8 @@ def conv2d(
     stride, dilation: an int, or (vertical, horizontal); at least 1.
     padding: pixels on each side: an int, (vertical, horizontal), ((top, bottom), (left, right)); or "valid"
         (none), "same" (the least that gives ceil(H / stride) rows and ceil(W / stride) columns, an odd pixel
-        at the bottom and the right, as in TensorFlow) or "same_lower" (an odd pixel at the top and the left).
+        at the bottom and the right, as in TensorFlow), "same_lower" (an odd pixel at the top and the left) or
+        "full" (dilation * (kernel - 1) on every side: each pixel meets every tap).
     groups: filters k * K / groups up to (k + 1) * K / groups read only the k-th part of the channels.
     padding_mode: what padding shows of a row a b c d. "zeros": 0 0|a b c d|0 0; "reflect": c b|a b c d|c b, of at most
         size - 1 pixels; "replicate": a a|a b c d|d d; "circular": c d|a b c d|a b, of at most size pixels.

@@ -29,6 +29,8 @@ def resolve_padding(padding: Any, size: Shape, kernel: Shape, stride: Shape, dil
     """Turn every form of ``padding`` into one pair (before, after) for each axis."""
     if padding == "valid":
         return ((0, 0),) * len(size)
+    if padding == "full":
+        return tuple((d * (k - 1),) * 2 for k, d in zip(kernel, dilation, strict=True))
     if padding in ("same", "same_lower"):
         ends = []
         for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
