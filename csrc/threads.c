@@ -1,9 +1,10 @@
 /* threads.c - the only file that knows about threads.
  *
- * The calling thread works too and takes tasks from an atomic counter like every helper, so a helper that the system
- * does not run delays nothing but the task it holds. Helpers join a job under the mutex and only while it is open;
- * when the caller finds no task left it closes the job and waits only for those inside. A second Python thread that
- * calls while the pool is busy runs its job alone instead of waiting. Helpers look for the next job for some
+ * The calling thread works too. Every worker has a share of its own, tasks that follow each other, because neighbours
+ * have inputs in common that lie packed in its scratch memory; whoever has done its share goes on with the others', so a
+ * helper that the system does not run delays nothing but the task it holds. Helpers join a job under the mutex and only
+ * while it is open; when the caller finds no task left it closes the job and waits only for those inside. A second Python
+ * thread that calls while the pool is busy runs its job alone instead of waiting. Helpers look for the next job for some
  * microseconds and then sleep. Nothing is pinned.
  *
  * After fork() the child has no helpers: the atfork handler forgets them and starts anew. Nothing is locked before the
@@ -15,20 +16,29 @@
 #include "threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
 enum {
-    SPINS = 4000,                    /* looks for a next job before sleeping: 20 to 50 us */
-    INTERRUPT_PERIOD_NS = 30000000   /* between two calls of the interrupt hook */
+    SPINS = 4000,                    /* looks for a next job before sleeping: 20 to 50 us ... */
+    LOOKS = 64,                      /* ... so many of them before the core is offered to others */
+    INTERRUPT_PERIOD_NS = 30000000,  /* between two calls of the interrupt hook */
+    MOST_SHARES = 32                 /* more workers have shares together */
+};
+
+struct share {
+    _Alignas(64) atomic_int_fast64_t next;
+    int64_t end;
 };
 
 struct job {
     fc_task run;
     void *data;
     int64_t tasks;
-    atomic_int_fast64_t next;
+    int shares;                      /* of `share` that are in use */
+    struct share share[MOST_SHARES];
     atomic_int stop;
     int64_t asked;                   /* when the hook was last called, by the caller alone */
 };
@@ -92,6 +102,30 @@ int fc_stopping(void)
     return atomic_load_explicit(&job->stop, memory_order_relaxed);
 }
 
+static void cut_shares(struct job *job, int workers)
+{
+    job->shares = workers < MOST_SHARES ? workers : MOST_SHARES;
+    const int64_t each = job->tasks / job->shares, more = job->tasks % job->shares;
+    int64_t first = 0;
+    for (int i = 0; i < job->shares; i++) {
+        atomic_init(&job->share[i].next, first);
+        first += each + (i < more);
+        job->share[i].end = first;
+    }
+}
+
+/* The next task of the worker's own share, or else of another one; -1 if none is left. */
+static int64_t take_task(struct job *job, int worker)
+{
+    for (int i = 0; i < job->shares; i++) {
+        struct share *s = &job->share[(worker + i) % job->shares];
+        if (atomic_load_explicit(&s->next, memory_order_relaxed) >= s->end) continue;
+        const int64_t task = atomic_fetch_add(&s->next, 1);
+        if (task < s->end) return task;
+    }
+    return -1;
+}
+
 static void work(struct job *job, int worker)
 {
     struct job *outer = current;
@@ -99,8 +133,8 @@ static void work(struct job *job, int worker)
     current = job;
     is_caller = worker == 0;
     while (!fc_stopping()) {
-        const int64_t task = atomic_fetch_add(&job->next, 1);
-        if (task >= job->tasks) break;
+        const int64_t task = take_task(job, worker);
+        if (task < 0) break;
         job->run(job->data, task, worker);
     }
     current = outer;
@@ -110,7 +144,10 @@ static void work(struct job *job, int worker)
 /* Waits until the generation differs from `seen`: briefly by looking, then asleep. Returns with the mutex held. */
 static void await_job(unsigned seen)
 {
-    for (int i = 0; i < SPINS && atomic_load_explicit(&pool.generation, memory_order_acquire) == seen; i++) relax();
+    for (int i = 0; i < SPINS && atomic_load_explicit(&pool.generation, memory_order_acquire) == seen; i++) {
+        if (i % LOOKS) relax();
+        else sched_yield();    /* to the caller, where another process leaves both only one core */
+    }
     pthread_mutex_lock(&pool.mutex);
     while (atomic_load(&pool.generation) == seen) {
         pool.sleeping++;
@@ -192,13 +229,18 @@ static void close_job(void)
 
 fc_status fc_parallel(fc_task run, void *data, int64_t tasks, int threads)
 {
-    struct job job = { .run = run, .data = data, .tasks = tasks, .asked = now_ns() };
-    const int64_t useful = tasks < threads ? tasks : threads;
-    if (useful <= 1 || pthread_mutex_trylock(&pool.busy)) {
-        work(&job, 0);
-    } else {
-        open_job(&job, (int)useful - 1);
-        work(&job, 0);
+    struct job job;
+    job.run = run;
+    job.data = data;
+    job.tasks = tasks;
+    job.asked = now_ns();
+    atomic_init(&job.stop, 0);
+    const int workers = (int)(tasks < threads ? tasks : threads);
+    const int together = workers > 1 && !pthread_mutex_trylock(&pool.busy);
+    cut_shares(&job, together ? workers : 1);
+    if (together) open_job(&job, workers - 1);
+    work(&job, 0);
+    if (together) {
         close_job();
         pthread_mutex_unlock(&pool.busy);
     }

@@ -44,7 +44,8 @@ fc_status fc_conv_run(const fc_conv_plan *plan, const fc_conv_data *data)
         empty_result(plan, data);
         return FC_OK;
     }
-    if (plan->pass == FC_BACKWARD_DATA && fc_has_gaps(p))
+    const int fills = plan->algorithm->fills_gaps && plan->algorithm->fills_gaps(plan);
+    if (plan->pass == FC_BACKWARD_DATA && fc_has_gaps(p) && !fills)
         fc_zero(&data->x, fc_sizeof(p->dtype), p->batch, p->in_channels, p->in);
     return plan->algorithm->run(plan, data);
 }

@@ -23,6 +23,8 @@ struct fc_corr {
     fc_tensor from, to;
     int64_t from_size[FC_AXES], to_size[FC_AXES];
     int64_t taps[FC_AXES], stride[FC_AXES], dilation[FC_AXES], offset[FC_AXES];
+    int64_t first[FC_AXES];                  /* backward-data: the position of output 0 in dx */
+    int64_t step[FC_AXES];                   /* outputs are so far apart in a strip (direct.c), where others may lie between */
     int64_t w_start;                         /* weights: element of tap 0 ... */
     ptrdiff_t w_group, w_lane, w_depth, w_tap[FC_AXES];    /* ... and strides */
     fc_border border;                        /* backward-data: zeros */
@@ -67,8 +69,8 @@ struct fc_tiles {
     int64_t runs;
     const char *b;                  /* this panel, at the first run */
     ptrdiff_t b_skip;               /* elements left out after each run */
-    char *c;                        /* [block][pixel][16] */
-    ptrdiff_t c_block;
+    char *c;                        /* [block][pixel][16], c_row and ... */
+    ptrdiff_t c_row, c_block;       /* ... c_block apart */
     const char *init;               /* of the panel's lanes, or NULL */
     const char *ahead;              /* the panel that comes next, as large as this one, or NULL */
 };
@@ -129,6 +131,9 @@ typedef int64_t (*fc_steps)(const struct fc_corr *c);
 size_t fc_packed_bytes(const fc_conv_plan *plan, fc_steps steps);
 /* The panels of a group, and its bias. */
 const char *fc_packed_group(const struct fc_corr *c, int64_t group, fc_steps steps);
+/* The panels of the first phase; those behind this one. */
+const char *fc_packed_first(const struct fc_corr *c);
+const char *fc_packed_next(const struct fc_corr *c, fc_steps steps);
 const char *fc_packed_bias(const struct fc_corr *c, int64_t group);
 /* The byte of the panel that begins at `lane`, for all phases: 1 until a packer changes it. */
 char *fc_packed_mark(const struct fc_corr *c, int64_t group, int64_t lane);
@@ -180,6 +185,8 @@ struct fc_algorithm {
     /* Predicted cycles of one thread for one image. Only in backward-weights may they depend on the batch. */
     double (*cycles)(const fc_conv_plan *);
     size_t (*workspace)(const fc_conv_plan *);    /* of one thread; 0: no blocking fits into FC_WORKSPACE_LIMIT */
+    /* Whether backward-data writes positions that no tap reaches, too; NULL: no. */
+    int (*fills_gaps)(const fc_conv_plan *);
     const struct fc_packer *packer;
     fc_status (*run)(const fc_conv_plan *, const fc_conv_data *);
 };

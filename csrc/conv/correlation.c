@@ -32,6 +32,7 @@ static void phase_axis(const fc_conv *p, int a, int64_t r0, struct fc_corr *c)
     c->offset[a] = (taps - 1) * c->dilation[a] - (first - shift) / stride;
     c->from_size[a] = p->out[a];
     c->to_size[a] = first < p->in[a] ? (p->in[a] - 1 - first) / stride + 1 : 0;
+    c->first[a] = first;
     c->w_start += (r0 + (taps - 1) * m) * c->w_tap[a];
     c->w_tap[a] *= -m;
     if (c->to.data) c->to.data = (char *)c->to.data + first * c->to.space[a] * (ptrdiff_t)c->size;
@@ -79,7 +80,7 @@ int fc_phase(const fc_conv_plan *plan, const fc_conv_data *data, int64_t i, stru
     const fc_conv *p = &plan->problem;
     const int64_t in = p->in_channels / p->groups, out = p->out_channels / p->groups, taps = fc_volume(p->kernel);
     const int forward = plan->pass != FC_BACKWARD_DATA;
-    *c = (struct fc_corr){ .k = plan->kernels, .size = fc_sizeof(p->dtype), .batch = p->batch, .groups = p->groups,
+    *c = (struct fc_corr){ .k = plan->kernels, .size = fc_sizeof(p->dtype), .batch = p->batch, .groups = p->groups, .step = { 1, 1, 1 },
                            .w_group = out * in * taps };
     c->lanes = forward ? out : in;
     c->depths = forward ? in : out;

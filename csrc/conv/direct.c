@@ -6,7 +6,7 @@
  * not fit at once they come in chunks, and the tiles continue from the output of the chunk before: the order of the
  * additions, depth block by block, tap by tap, is the same for every blocking, and so are the bits.
  *
- * Backward-weights is in direct_gradient.c.
+ * Strips are in strips.c, backward-weights is in direct_gradient.c.
  *
  * Applies to every problem whose smallest strip fits into the limit of scratch memory.
  * SPDX-License-Identifier: BSD-3-Clause
@@ -14,87 +14,9 @@
 #include "conv/direct.h"
 #include "conv/pointwise.h"
 
-/* ---- Strips -------------------------------------------------------------------------------------------------------*/
+#include <string.h>
 
-/* Of a single output row only those input rows are packed that a tap falls on: the dilation may be large. */
-static int64_t packed_step(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->dilation[1] : 1; }
-static int64_t packed_rows(const struct fc_corr *c, const struct fc_strip *s) { return s->rows == 1 ? c->taps[1] : fc_strip_reach(c, 1, s->rows); }
-
-static int64_t strip_pixels(const struct fc_corr *c, const struct fc_strip *s)
-{
-    return c->taps[0] * packed_rows(c, s) * fc_strip_reach(c, 2, s->columns);
-}
-
-size_t fc_strip_offsets_bytes(const struct fc_corr *c, const struct fc_strip *s)
-{
-    return fc_align((size_t)(s->chunk * fc_volume(c->taps)) * sizeof(ptrdiff_t));
-}
-size_t fc_strip_input_bytes(const struct fc_corr *c, const struct fc_strip *s)
-{
-    return fc_align((size_t)(s->chunk * strip_pixels(c, s) * FC_BLOCK) * c->size);
-}
-size_t fc_strip_output_bytes(const struct fc_corr *c, const struct fc_strip *s)
-{
-    return fc_align((size_t)(s->part * s->rows * s->columns) * c->size);
-}
-
-/* The first 64 bytes hold the number of the strip that is packed. */
-size_t fc_strip_bytes(const struct fc_corr *c, const struct fc_strip *s)
-{
-    return 64 + fc_strip_offsets_bytes(c, s) + fc_strip_input_bytes(c, s) + fc_strip_output_bytes(c, s);
-}
-
-/* Whether a single output pixel's reach is small enough for the sizes below to be meaningful. */
-int fc_strip_fits(const struct fc_corr *c)
-{
-    const double bytes = (double)c->size * FC_BLOCK * (double)c->taps[0] * (double)c->taps[1] * (double)fc_strip_reach(c, 2, 1);
-    return bytes < FC_WORKSPACE_LIMIT && fc_volume(c->taps) < FC_WORKSPACE_LIMIT / (int64_t)sizeof(ptrdiff_t);
-}
-
-/* The largest strip that stays within the goal: fewer rows first, then a chunk of the depth, fewer lanes, columns. */
-struct fc_strip fc_strip_choose(const struct fc_corr *c)
-{
-    const int64_t panel = fc_max(FC_BLOCK, c->k->lanes), tile = c->k->tile_rows;
-    struct fc_strip s = { c->to_size[1], c->to_size[2], fc_blocks(c->depths), fc_padded_lanes(c) };
-    const size_t goal = fc_workspace_goal();
-    /* columns first where a single row would never fit: every reach is then below the limit and nothing overflows */
-    while (s.columns > tile && (double)s.columns * (double)c->stride[2] > FC_WORKSPACE_LIMIT / 64) s.columns = fc_half(s.columns, 1);
-    while (s.rows > 1 && fc_strip_reach(c, 1, s.rows) > FC_WORKSPACE_LIMIT / 64) s.rows = fc_half(s.rows, 1);
-    while (s.rows > 1 && fc_strip_bytes(c, &s) > goal) s.rows = fc_half(s.rows, 1);
-    while (s.chunk > 1 && fc_strip_bytes(c, &s) > goal) s.chunk = fc_half(s.chunk, 1);
-    while (s.part > panel && fc_strip_bytes(c, &s) > goal) s.part = fc_half(s.part, panel);
-    while (s.columns > 1 && fc_strip_bytes(c, &s) > goal) s.columns = fc_half(s.columns, s.columns > 2 * tile ? tile : 1);
-    return s;
-}
-
-void fc_strip_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
-{
-    const int64_t rows = packed_rows(c, s), columns = fc_strip_reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
-    for (int64_t block = 0; block < s->chunk; block++)
-        for (int64_t t = 0; t < c->taps[0]; t++)
-            for (int64_t r = 0; r < c->taps[1]; r++)
-                for (int64_t q = 0; q < c->taps[2]; q++)
-                    *offset++ = (((block * c->taps[0] + t) * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
-}
-
-/* The same with the blocks of a tap side by side, one slice. */
-static void offsets_by_tap(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset)
-{
-    const int64_t rows = packed_rows(c, s), columns = fc_strip_reach(c, 2, s->columns), dilation = c->dilation[1] / packed_step(c, s);
-    for (int64_t r = 0; r < c->taps[1]; r++)
-        for (int64_t q = 0; q < c->taps[2]; q++)
-            for (int64_t block = 0; block < s->chunk; block++)
-                *offset++ = ((block * rows + r * dilation) * columns + q * c->dilation[2]) * FC_BLOCK;
-}
-
-/* The input of the strip of outputs at `out`. */
-struct fc_box fc_strip_input(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out)
-{
-    struct fc_box b = { .slices = c->taps[0], .slice_step = c->dilation[0], .rows = packed_rows(c, s),
-                        .row_gap = packed_step(c, s) - 1, .columns = fc_strip_reach(c, 2, s->columns), .border = c->border };
-    for (int a = 0; a < FC_AXES; a++) b.start[a] = out[a] * c->stride[a] - c->offset[a];
-    return b;
-}
+static int64_t steps(const struct fc_corr *c) { return fc_blocks(c->depths) * FC_BLOCK * fc_volume(c->taps); }
 
 /* ---- Padding ------------------------------------------------------------------------------------------------------
  * A product with padding is 0 if the weight is finite. Such products are left out: of rows of taps that lie in the padding
@@ -142,10 +64,78 @@ static int is_by_tap(const struct fc_corr *c, const struct fc_strip *s)
     return has_zeros(c) && s->chunk == fc_blocks(c->depths) && s->chunk >= 4 && real_share(c, 2) < 0.8;
 }
 
+/* ---- Phases -------------------------------------------------------------------------------------------------------
+ * Each phase of backward-data writes every stride-th pixel of dx, so that on its own it would fetch and write all lines of
+ * its rows. Here they share a strip: dy is packed once, as far as any of them reaches, and their pixels lie between each other in
+ * one output, with zeros where no tap reaches. */
+
+enum { MOST_PHASES = 16 };
+
+struct phases {
+    struct fc_corr all, each[MOST_PHASES];
+    int count, has_gaps;
+};
+
+/* all: with as many taps as cover those of c, too. */
+static void cover(struct fc_corr *all, const struct fc_corr *c)
+{
+    for (int a = 1; a < FC_AXES; a++) {
+        const int64_t end = fc_max(all->taps[a] - all->offset[a], c->taps[a] - c->offset[a]);
+        all->offset[a] = fc_max(all->offset[a], c->offset[a]);
+        all->taps[a] = end + all->offset[a];
+    }
+}
+
+static size_t forward_workspace(const struct fc_corr *c)
+{
+    if (!fc_strip_fits(c)) return 0;
+    const struct fc_strip s = fc_strip_choose(c);
+    const size_t blocked = fc_strip_bytes(c, &s), pointwise = fc_pointwise_bytes(c), bytes = pointwise > blocked ? pointwise : blocked;
+    return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
+}
+
+/* Whether the phases share strips; fills *f. The weights are known only with data. */
+static int shares_strips(const fc_conv_plan *plan, const fc_conv_data *data, struct phases *f)
+{
+    const fc_conv *p = &plan->problem;
+    const int64_t *stride = p->stride;
+    if (plan->pass != FC_BACKWARD_DATA || stride[0] > 1 || fc_max(stride[1], stride[2]) > MOST_PHASES) return 0;
+    if (stride[1] * stride[2] == 1 || stride[1] * stride[2] > MOST_PHASES) return 0;
+    const char *weights = NULL;
+    f->count = 0;
+    for (int64_t i = 0; i < fc_phases(p, plan->pass); i++) {
+        struct fc_corr *c = &f->each[f->count];
+        const int exists = fc_phase(plan, NULL, i, c);
+        if (c->dilation[1] > 1 || c->dilation[2] > 1) return 0;
+        if (data) {
+            c->packed = data->packed;
+            c->weights = weights ? weights : fc_packed_first(c);
+            weights = fc_packed_next(c, steps);
+        }
+        if (!exists) continue;
+        if (f->count++ == 0) f->all = *c;
+        cover(&f->all, c);
+    }
+    if (f->count == 0) return 0;
+    for (int a = 1; a < FC_AXES; a++) {
+        f->all.step[a] = stride[a];
+        f->all.to_size[a] = fc_ceil_div(p->in[a], stride[a]);
+    }
+    f->has_gaps = f->count < stride[1] * stride[2];
+    if (data) {
+        f->all.from = data->y;
+        f->all.to = data->x;
+    }
+    return forward_workspace(&f->all) > 0;
+}
+
 /* ---- Forward and backward-data ----------------------------------------------------------------------------------*/
 
+/* The outputs of c are those of one phase, or of phases that share its strips. */
 struct forward_job {
-    const struct fc_corr *c;
+    const struct fc_corr *c, *phases;
+    int count, has_gaps;
+    const int64_t *size;    /* of the space they fill */
     struct fc_strip s;
     int64_t parts, row_strips, column_strips;
     char *workspace;
@@ -153,7 +143,8 @@ struct forward_job {
 };
 
 struct piece {
-    int64_t image, group, out[FC_AXES], rows, columns, lane, lanes;
+    int64_t image, group, out[FC_AXES], lane, lanes;
+    int64_t start[FC_AXES], rows, columns;    /* what it fills */
 };
 
 static struct piece decode(const struct forward_job *job, int64_t task)
@@ -171,12 +162,11 @@ static struct piece decode(const struct forward_job *job, int64_t task)
     task /= c->to_size[0];
     p.group = task % c->groups;
     p.image = task / c->groups;
-    p.rows = fc_min(job->s.rows, c->to_size[1] - p.out[1]);
-    p.columns = fc_min(job->s.columns, c->to_size[2] - p.out[2]);
+    for (int a = 0; a < FC_AXES; a++) p.start[a] = p.out[a] * c->step[a];
+    p.rows = fc_min(job->s.rows * c->step[1], job->size[1] - p.start[1]);
+    p.columns = fc_min(job->s.columns * c->step[2], job->size[2] - p.start[2]);
     return p;
 }
-
-static int64_t steps(const struct fc_corr *c) { return fc_blocks(c->depths) * FC_BLOCK * fc_volume(c->taps); }
 
 /* One row of outputs against a panel, with all taps but those that meet only padding: block by block in a row at the edge. */
 static void run_row(const struct fc_corr *c, struct fc_tiles t, struct range taps, int64_t blocks, int64_t columns, int vectors)
@@ -213,30 +203,37 @@ static void run_row_by_tap(const struct fc_corr *c, struct fc_tiles t, struct ra
         t.offset = row.offset + tap * blocks;
         t.a = row.a + x.first * t.a_row * size;
         t.b = row.b + tap * step * size;
-        t.c = row.c + x.first * FC_BLOCK * size;
+        t.c = row.c + x.first * t.c_row * size;
         fc_tiles_run(&t, x.end - x.first, vectors);
     }
 }
 
-/* All tiles of a piece for one chunk of depth that is packed at `input`. */
-static void run_tiles(const struct fc_corr *c, const struct fc_strip *s, const struct piece *p, int64_t first, int64_t blocks,
+/* All tiles of phase `c` in a piece for one chunk of depth that is packed at `input`. */
+static void run_tiles(const struct forward_job *job, const struct fc_corr *c, const struct piece *p, int64_t first, int64_t blocks,
                       const ptrdiff_t *offset, const char *input, char *output)
 {
+    const struct fc_strip *s = &job->s;
     const ptrdiff_t size = (ptrdiff_t)c->size;
-    const int64_t taps = fc_volume(c->taps), row = fc_strip_reach(c, 2, s->columns) * c->stride[1] * FC_BLOCK;
+    const int64_t *step = job->c->step, taps = fc_volume(c->taps);
+    const int64_t pitch = fc_strip_reach(job->c, 2, s->columns), row = pitch * c->stride[1] * FC_BLOCK;
+    const int64_t count = fc_min(s->rows, c->to_size[1] - p->out[1]), columns = fc_min(s->columns, c->to_size[2] - p->out[2]);
     const int by_tap = is_by_tap(c, s);
-    struct fc_tiles t = { .k = c->k, .a_row = c->stride[2] * FC_BLOCK, .offset = offset, .c_block = p->rows * p->columns * FC_BLOCK };
+    if (columns <= 0) return;
+    struct fc_tiles t = { .k = c->k, .a_row = c->stride[2] * FC_BLOCK, .offset = offset, .c_row = step[2] * FC_BLOCK,
+                          .c_block = p->rows * p->columns * FC_BLOCK };
+    input += ((job->c->offset[1] - c->offset[1]) * pitch + job->c->offset[2] - c->offset[2]) * FC_BLOCK * size;
+    output += (c->first[1] % step[1] * p->columns + c->first[2] % step[2]) * FC_BLOCK * size;
     for (int64_t lane = p->lane; lane < p->lane + p->lanes; lane += c->k->lanes) {
         const int vectors = fc_panel_vectors(c->k, lane, c->lanes), finite = *fc_packed_mark(c, p->group, lane);
         t.b = fc_packed_group(c, p->group, steps) + (lane * steps(c) + first * taps * FC_BLOCK * vectors * c->k->vector) * size;
         t.init = first == 0 ? fc_packed_bias(c, p->group) + lane * size : NULL;
         const int64_t at = lane - p->lane;
-        for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t r = 0; r < count; r++) {
             const struct range rows = finite && has_zeros(c) ? real_taps(c, 1, p->out[1] + r) : (struct range){ 0, c->taps[1] };
             t.a = input + r * row * size;
-            t.c = output + (at / FC_BLOCK * t.c_block + at % FC_BLOCK + r * p->columns * FC_BLOCK) * size;
-            if (by_tap) run_row_by_tap(c, t, rows, p->out[2], p->columns, vectors, finite);
-            else run_row(c, t, rows, blocks, p->columns, vectors);
+            t.c = output + (at / FC_BLOCK * t.c_block + at % FC_BLOCK + r * step[1] * p->columns * FC_BLOCK) * size;
+            if (by_tap) run_row_by_tap(c, t, rows, p->out[2], columns, vectors, finite);
+            else run_row(c, t, rows, blocks, columns, vectors);
         }
     }
 }
@@ -250,15 +247,13 @@ static void forward_task(void *data, int64_t task, int worker)
     int64_t *packed_strip = (int64_t *)memory;
     ptrdiff_t *offset = (ptrdiff_t *)(memory + 64);
     char *input = memory + 64 + fc_strip_offsets_bytes(c, &job->s), *output = input + fc_strip_input_bytes(c, &job->s);
-    if (*packed_strip < 0) {
-        if (is_by_tap(c, &job->s)) offsets_by_tap(c, &job->s, offset);
-        else fc_strip_offsets(c, &job->s, offset);
-    }
+    const int is_first = *packed_strip < 0;
     /* every strip is packed at its full size, so that one table of offsets serves all */
     struct fc_box in = fc_strip_input(c, &job->s, p.out);
     in.image = p.image;
     in.prefetch = fc_prefetches(c);
     const int64_t all = fc_blocks(c->depths);
+    if (job->has_gaps) memset(output, 0, fc_strip_output_bytes(c, &job->s));
     for (int64_t first = 0; first < all; first += job->s.chunk) {
         const int64_t blocks = fc_min(job->s.chunk, all - first);
         if (job->s.chunk < all || *packed_strip != task / job->parts) {
@@ -267,18 +262,24 @@ static void forward_task(void *data, int64_t task, int worker)
             fc_box_pack(c->k, &c->from, c->from_size, &in, input);
             *packed_strip = task / job->parts;
         }
-        run_tiles(c, &job->s, &p, first, blocks, offset, input, output);
+        for (int i = 0; i < job->count; i++) {
+            const struct fc_corr *phase = &job->phases[i];
+            if (is_first || job->count > 1) fc_strip_offsets(c, &job->s, phase->taps, is_by_tap(phase, &job->s), offset);
+            run_tiles(job, phase, &p, first, blocks, offset, input, output);
+        }
     }
     struct fc_box out = { .image = p.image, .channel = p.group * c->lanes + p.lane, .channels = p.lanes, .slices = 1,
-                          .start = { p.out[0], p.out[1], p.out[2] }, .rows = p.rows, .columns = p.columns, .relu = c->relu, .prefetch = in.prefetch };
+                          .start = { p.start[0], p.start[1], p.start[2] }, .rows = p.rows, .columns = p.columns,
+                          .relu = c->relu, .prefetch = in.prefetch };
     fc_box_unpack(c->k, &c->to, &out, output);
 }
 
-static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c)
+static fc_status run_strips(const fc_conv_plan *plan, const fc_conv_data *data, struct forward_job job)
 {
-    if (fc_volume(c->to_size) == 0) return FC_OK;
-    if (fc_pointwise_applies(c)) return fc_pointwise_forward(plan, data, c, steps);
-    struct forward_job job = { .c = c, .s = fc_strip_choose(c), .workspace = data->workspace, .bytes = plan->workspace };
+    const struct fc_corr *c = job.c;
+    job.s = fc_strip_choose(c);
+    job.workspace = data->workspace;
+    job.bytes = plan->workspace;
     job.row_strips = fc_ceil_div(c->to_size[1], job.s.rows);
     job.column_strips = fc_ceil_div(c->to_size[2], job.s.columns);
     const int64_t strips = c->batch * c->groups * c->to_size[0] * job.row_strips * job.column_strips;
@@ -290,18 +291,19 @@ static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, con
     return fc_parallel(forward_task, &job, strips * job.parts, data->threads);
 }
 
-/* ---- The algorithm ------------------------------------------------------------------------------------------------*/
-
-static size_t forward_workspace(const struct fc_corr *c)
+static fc_status forward(const fc_conv_plan *plan, const fc_conv_data *data, const struct fc_corr *c)
 {
-    if (!fc_strip_fits(c)) return 0;
-    const struct fc_strip s = fc_strip_choose(c);
-    const size_t blocked = fc_strip_bytes(c, &s), pointwise = fc_pointwise_bytes(c), bytes = pointwise > blocked ? pointwise : blocked;
-    return bytes <= FC_WORKSPACE_LIMIT ? bytes : 0;
+    if (fc_volume(c->to_size) == 0) return FC_OK;
+    if (fc_pointwise_applies(c)) return fc_pointwise_forward(plan, data, c, steps);
+    return run_strips(plan, data, (struct forward_job){ .c = c, .phases = c, .count = 1, .size = c->to_size });
 }
+
+/* ---- The algorithm ------------------------------------------------------------------------------------------------*/
 
 static size_t workspace(const fc_conv_plan *plan)
 {
+    struct phases f;
+    if (shares_strips(plan, NULL, &f)) return forward_workspace(&f.all);
     return fc_most_bytes(plan, plan->pass == FC_BACKWARD_WEIGHTS ? fc_direct_gradient_workspace : forward_workspace);
 }
 
@@ -350,10 +352,21 @@ static const struct fc_packer packer = { steps, pack_panel };
 
 static fc_status run(const fc_conv_plan *plan, const fc_conv_data *data)
 {
-    return plan->pass == FC_BACKWARD_WEIGHTS ? fc_direct_backward_weights(plan, data) : fc_each_phase(plan, data, steps, forward);
+    struct phases f;
+    if (plan->pass == FC_BACKWARD_WEIGHTS) return fc_direct_backward_weights(plan, data);
+    if (!shares_strips(plan, data, &f)) return fc_each_phase(plan, data, steps, forward);
+    const struct forward_job job = { .c = &f.all, .phases = f.each, .count = f.count, .has_gaps = f.has_gaps,
+                                     .size = plan->problem.in };
+    return run_strips(plan, data, job);
+}
+
+static int fills_gaps(const fc_conv_plan *plan)
+{
+    struct phases f;
+    return shares_strips(plan, NULL, &f);
 }
 
 const struct fc_algorithm fc_direct = {
     .name = FC_BLOCKED, .label = "direct", .variant = "blocked", .refuses = refuses, .cycles = cycles, .workspace = workspace,
-    .packer = &packer, .run = run,
+    .fills_gaps = fills_gaps, .packer = &packer, .run = run,
 };

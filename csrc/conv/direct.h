@@ -24,8 +24,9 @@ size_t fc_strip_input_bytes(const struct fc_corr *c, const struct fc_strip *s);
 size_t fc_strip_output_bytes(const struct fc_corr *c, const struct fc_strip *s);
 size_t fc_strip_bytes(const struct fc_corr *c, const struct fc_strip *s);
 
-/* Where the input of each block of depth and tap lies in the packed input, for the first output. */
-void fc_strip_offsets(const struct fc_corr *c, const struct fc_strip *s, ptrdiff_t *offset);
+/* Where the input of each block of depth and tap lies in the packed input, for the first output; by_tap: the blocks of a tap are
+ * side by side instead of the taps of a block. */
+void fc_strip_offsets(const struct fc_corr *c, const struct fc_strip *s, const int64_t *taps, int by_tap, ptrdiff_t *offset);
 
 /* The input of the strip of outputs at `out`. */
 struct fc_box fc_strip_input(const struct fc_corr *c, const struct fc_strip *s, const int64_t *out);

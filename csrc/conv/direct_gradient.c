@@ -153,7 +153,7 @@ void fc_direct_gradient(const struct fc_corr *c, const struct fc_chunk *h, int64
     u.input = (char *)u.rows + rows_bytes(s);
     u.gradient = u.input + fc_strip_input_bytes(c, s);
     u.sums = u.gradient + fc_strip_output_bytes(c, s);
-    fc_strip_offsets(c, s, u.offset);
+    fc_strip_offsets(c, s, c->taps, 0, u.offset);
     const struct fc_gradient most = kept(c, s, u.depths, u.lanes);
     for (int64_t l = 0; l < u.lanes; l += most.lanes) {
         for (int64_t d = 0; d < u.depths; d += most.depths) {

@@ -147,7 +147,7 @@ static void forward_task(void *data, int64_t task, int worker)
     const int64_t all = steps(c) / FC_BLOCK;
     for (int64_t round = 0; round < all; round += b->chunk) {
         struct fc_tiles t = { .k = c->k, .a = patches, .a_row = FC_BLOCK, .offset = offset, .runs = fc_min(b->chunk, all - round),
-                              .c_block = pixels * FC_BLOCK };
+                              .c_row = FC_BLOCK, .c_block = pixels * FC_BLOCK };
         make_patches(c, image, group, first, pixels, round, t.runs, lines, patches);
         for (int64_t lane = part; lane < part + lanes; lane += c->k->lanes) {
             const int vectors = fc_panel_vectors(c->k, lane, c->lanes);

@@ -61,14 +61,21 @@ static void pack_bias(const struct fc_corr *c, const void *bias, char *to)
     for (int64_t g = 0; g < c->groups; g++) memcpy(to + (size_t)g * padded, (const char *)bias + (size_t)g * lanes, lanes);
 }
 
+const char *fc_packed_first(const struct fc_corr *c) { return c->packed + bias_bytes(c) + mark_bytes(c); }
+
+const char *fc_packed_next(const struct fc_corr *c, fc_steps steps)
+{
+    return c->weights + fc_align((size_t)c->groups * group_bytes(c, steps));
+}
+
 fc_status fc_each_phase(const fc_conv_plan *plan, const fc_conv_data *data, fc_steps steps, fc_phase_function run)
 {
     struct fc_corr c;
     const char *weights = NULL;
     for (int64_t i = 0; i < fc_phases(&plan->problem, plan->pass); i++) {
         fc_phase(plan, data, i, &c);
-        c.weights = weights ? weights : c.packed + bias_bytes(&c) + mark_bytes(&c);
-        weights = c.weights + fc_align((size_t)c.groups * group_bytes(&c, steps));
+        c.weights = weights ? weights : fc_packed_first(&c);
+        weights = fc_packed_next(&c, steps);
         const fc_status status = run(plan, data, &c);
         if (status) return status;
     }

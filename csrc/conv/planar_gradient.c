@@ -189,12 +189,14 @@ static void gradient_task(void *data, int64_t number, int worker)
     write_weights(&t, job->weight);
 }
 
-/* A task for each thread: lanes are shared first, for each lane's dy is packed once then. */
+/* A task for each thread: lanes are shared first, for each lane's dy is packed once then; steps alone, where whole panels
+ * would give one thread more than another. */
 static void share(struct job *job, int threads)
 {
     const struct fc_corr *c = job->c;
-    const int64_t panel = fc_max(FC_BLOCK, c->k->lanes), steps = fc_steps_of(c);
-    job->lanes = fc_min(most_lanes(c), fc_round_up(fc_ceil_div(c->lanes, threads), panel));
+    const int64_t panel = fc_max(FC_BLOCK, c->k->lanes), steps = fc_steps_of(c), most = most_lanes(c);
+    const int64_t each = fc_round_up(fc_ceil_div(c->lanes, threads), panel);
+    job->lanes = fc_min(most, each * threads > fc_round_up(c->lanes, panel) && most >= c->lanes ? c->lanes : each);
     job->lane_parts = fc_ceil_div(c->lanes, job->lanes);
     const int64_t wanted = fc_ceil_div(threads, c->groups * job->lane_parts);
     job->steps = fc_ceil_div(steps, fc_min(wanted, fc_ceil_div(steps, c->k->tile_rows)));

@@ -89,8 +89,8 @@ static void multiply(const struct forward_job *job, int64_t lane, int64_t lanes,
     const struct fc_corr *c = job->c;
     const ptrdiff_t size = (ptrdiff_t)c->size;
     const int64_t tiles = fc_tiling_tiles(&job->b), depths = fc_round_up(c->depths, FC_BLOCK);
-    struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_block = tiles * FC_BLOCK,
-                          .init = (const char *)zeros };
+    struct fc_tiles t = { .k = c->k, .a_row = FC_BLOCK, .offset = offset, .runs = depths / FC_BLOCK, .c_row = FC_BLOCK,
+                          .c_block = tiles * FC_BLOCK, .init = (const char *)zeros };
     for (int64_t e = 0; e < fc_elements(&job->b); e++) {
         t.a = v + e * fc_element_step(c, &job->b, c->depths) * size;
         for (int64_t l = lane; l < lane + lanes; l += c->k->lanes) {

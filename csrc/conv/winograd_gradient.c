@@ -196,7 +196,8 @@ static void gradient_task(void *data, int64_t task, int worker)
 
 static int64_t halved(int64_t x, int64_t part) { return fc_max(part, x / 2 / part * part); }
 
-/* Whole chunks for one thread; for several, as many as keep all of them busy, in parts of equal size. */
+/* Whole chunks for one thread; for several, the same number for each of them, or many: every cut means that something is
+ * transformed once more. */
 static void choose_chunks(struct gradient_job *job, int threads)
 {
     const struct fc_corr *c = job->c;
@@ -205,7 +206,8 @@ static void choose_chunks(struct gradient_job *job, int threads)
     for (;;) {
         job->depth_chunks = fc_ceil_div(c->depths, job->h.depths);
         job->lane_chunks = fc_ceil_div(c->lanes, job->h.lanes);
-        if (threads == 1 || job->depth_chunks * job->lane_chunks >= 4 * threads) break;
+        const int64_t chunks = job->depth_chunks * job->lane_chunks;
+        if (chunks % threads == 0 || chunks >= 4 * threads) break;
         if (job->h.lanes > job->part.lanes) job->h.lanes = halved(job->h.lanes, job->part.lanes);
         else if (job->h.depths > job->part.depths) job->h.depths = halved(job->h.depths, job->part.depths);
         else break;

@@ -120,9 +120,14 @@ def index_array(name: str, value: object) -> Array:
 
 def _readable(array: Array, dtype: np.dtype[Any]) -> Array:
     """`array` itself where it is native, aligned, and steps by whole elements; else a copy that is."""
-    if array.dtype.isnative and array.flags.aligned and not any(s % dtype.itemsize for s in array.strides):
+    if array.dtype.isnative and array.flags.aligned and not any([s % dtype.itemsize for s in array.strides]):
         return array
     return np.array(array, dtype=dtype, order="C", copy=True)
+
+
+def dtype_name(array: Array | Blocked) -> str:
+    """array.dtype.name of what float_array returned; NumPy puts the name together anew each time."""
+    return "float32" if array.dtype.itemsize == 4 else "float64"
 
 
 def _float_fix(name: str, dtype: np.dtype[Any]) -> str:
@@ -176,6 +181,8 @@ def check_bytes(what: str, shape: Shape, dtype: np.dtype[Any]) -> None:
 
 def integer(name: str, value: object, low: int, high: int = MAX_EXTENT) -> int:
     """`value` as an int in [low, high]: TypeError for what is no integer, ValueError outside the range."""
+    if type(value) is int and low <= value <= high:    # as nearly always
+        return value
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value}")
     try:
@@ -210,6 +217,8 @@ def pair(name: str, value: object, low: int) -> tuple[int, int]:
 
 def word(name: str, value: object, allowed: Collection[str]) -> str:
     """`value` if it is one of the allowed words."""
+    if type(value) is str and value in allowed:
+        return value
     choices = ", ".join(map(repr, allowed))
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {choices}, got {shown(value)}")

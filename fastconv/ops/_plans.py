@@ -25,6 +25,7 @@ LIMIT = 1024
 Call = TypeVar("Call")
 
 _ndarray = np.ndarray
+_dtype = np.dtype
 _Blocked = _core.Blocked
 
 _calls: dict[Hashable, Any] = {}
@@ -57,8 +58,11 @@ def alias(key: tuple[Hashable, ...] | None, canonical: Hashable) -> None:
 
     Not for arrays of foreign byte order: those must go through the gate, which copies them, every time.
     """
-    if key is None or any(isinstance(part, np.dtype) and not part.isnative for part in key):
+    if key is None:
         return
+    for part in key:
+        if isinstance(part, _dtype) and not part.isnative:
+            return
     with _lock:
         call = _calls.get(canonical)
         if call is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv import _core
 from fastconv.ops import _plans
-from fastconv.ops._check import INT64, Array, flag, float_array
+from fastconv.ops._check import INT64, Array, dtype_name, flag, float_array
 from fastconv.ops._pool_calls import (
     backward_call,
     check_problem,
@@ -44,7 +44,7 @@ def max_pool(
         x = float_array("x", x)
         return_indices = flag("return_indices", return_indices)
         windows = (kernel_size, stride, padding, dilation)
-        problem = check_problem(axes, "max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
+        problem = check_problem(axes, "max", "x", x.shape, dtype_name(x), windows, ceil_mode, True, None, layout)
         call = forward_call(key, problem)
     run, shape, dtype, channels_last = call
     y = _empty(shape, dtype)
@@ -112,7 +112,7 @@ def max_pool_with_codes(
     if call is None:
         x = float_array("x", x)
         windows = (kernel_size, stride, padding, dilation)
-        problem = check_problem(axes, "max", "x", x.shape, x.dtype.name, windows, ceil_mode, True, None, layout)
+        problem = check_problem(axes, "max", "x", x.shape, dtype_name(x), windows, ceil_mode, True, None, layout)
         call = codes_call(key, problem)
     run, _, shape, dtype, channels_last, kind = call
     y, codes = _empty(shape, dtype), _empty(shape, kind)
@@ -136,7 +136,7 @@ def max_pool_backward_codes(
         call = _plans.find(key)
     if call is None:
         grad_output = float_array("grad_output", grad_output)
-        windows, dtype = (kernel_size, stride, padding, dilation), grad_output.dtype.name
+        windows, dtype = (kernel_size, stride, padding, dilation), dtype_name(grad_output)
         problem = check_problem(axes, "max", "input_size", input_size, dtype, windows, ceil_mode, True, None, layout)
         call = codes_call(None, problem)
     _, run, _, dtype, channels_last, _ = call
@@ -167,7 +167,7 @@ def avg_pool(
         x = float_array("x", x)
         windows = (kernel_size, stride, padding, 1)
         problem = check_problem(
-            axes, "avg", "x", x.shape, x.dtype.name, windows, ceil_mode, count_include_pad, divisor_override, layout
+            axes, "avg", "x", x.shape, dtype_name(x), windows, ceil_mode, count_include_pad, divisor_override, layout
         )
         call = forward_call(key, problem)
     run, shape, dtype, channels_last = call
@@ -198,7 +198,7 @@ def avg_pool_backward(
     if call is None:
         grad_output = float_array("grad_output", grad_output)
         shape = input_shape("input_size", input_size, axes)
-        windows, dtype = (kernel_size, stride, padding, 1), grad_output.dtype.name
+        windows, dtype = (kernel_size, stride, padding, 1), dtype_name(grad_output)
         problem = check_problem(
             axes, "avg", "input_size", shape, dtype, windows, ceil_mode, count_include_pad, divisor_override, layout
         )

@@ -50,9 +50,10 @@ class Geometry(NamedTuple):
 
     def three_axes(self) -> tuple[Triple, Triple, Triple, Triple, Triple, Triple]:
         """The same on a volume one pixel deep, or a line of one: in this order the core's plans take them."""
-        more = 3 - len(self.size)
+        size, kernel, stride, dilation, pad_lo, pad_hi = self
+        more = 3 - len(size)
         ones, zeros = (1,) * more, (0,) * more
-        fields = (*(ones + f for f in self[:4]), *(zeros + f for f in self[4:]))
+        fields = ones + size, ones + kernel, ones + stride, ones + dilation, zeros + pad_lo, zeros + pad_hi
         return cast(tuple[Triple, Triple, Triple, Triple, Triple, Triple], fields)
 
 
@@ -107,7 +108,8 @@ def _padding(value: object, size: Shape, kernel: Shape, stride: Shape, dilation:
     elif _is_nested(value, axes):
         ends = [pair(f"padding[{i}]", v, 0) for i, v in enumerate(value)]
     else:
-        ends = [(p, p) for p in several("padding", value, axes, 0)]
+        both = several("padding", value, axes, 0)
+        return both, both
     return tuple(lo for lo, _ in ends), tuple(hi for _, hi in ends)
 
 
@@ -235,13 +237,14 @@ def check_bias(shape: Shape, out_channels: int) -> None:
 
 
 def _check_fits(geometry: Geometry, array: str, kernel_name: str) -> None:
-    for axis, direction in enumerate(AXIS_NAMES[len(geometry.size)]):
+    for axis, size in enumerate(geometry.size):
         effective, padded = geometry.effective_kernel(axis), geometry.padded_size(axis)
         if effective > padded:
+            direction = AXIS_NAMES[len(geometry.size)][axis]
             raise ShapeError(
                 f"Kernel size can't be greater than actual input size: {kernel_name} with "
                 f"dilation={geometry.dilation[axis]} spans {effective} pixels of {direction}, "
-                f"but {array} has {geometry.size[axis]}, with padding {padded}"
+                f"but {array} has {size}, with padding {padded}"
             )
 
 

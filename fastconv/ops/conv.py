@@ -28,6 +28,7 @@ from fastconv.ops._check import (
     Array,
     Shape,
     check_bytes,
+    dtype_name,
     flags,
     float_array,
     integer,
@@ -545,7 +546,7 @@ def check_problem(
     geometry = conv_geometry(size, weight.shape, stride, padding, dilation, mode)
     if not any(geometry.pad_lo + geometry.pad_hi):
         mode = "zeros"    # whatever it is: one plan
-    return Problem(x.dtype.name, batch, channels, weight.shape[0], groups, geometry, mode, layout, choice)
+    return Problem(dtype_name(x), batch, channels, weight.shape[0], groups, geometry, mode, layout, choice)
 
 
 def _plan_forward(problem: Problem) -> tuple[_core.ConvPlan | None, Shape, np.dtype[Any], bool]:

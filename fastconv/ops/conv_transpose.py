@@ -23,6 +23,7 @@ from fastconv.ops._check import (
     Array,
     Shape,
     check_bytes,
+    dtype_name,
     flags,
     float_array,
     integer,
@@ -294,7 +295,7 @@ def _check(x: Array, weight: Array, parameters: Parameters, layout: Any, algorit
         raise ShapeError(f"groups={groups} does not divide the {channels} input channels")
     geometry = transposed_geometry(size, weight.shape, stride, padding, output_padding, dilation)
     return Problem(
-        x.dtype.name, batch, weight.shape[1] * groups, channels, groups, geometry, "zeros", layout, choice
+        dtype_name(x), batch, weight.shape[1] * groups, channels, groups, geometry, "zeros", layout, choice
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from fastconv import _core
 from fastconv.errors import ShapeError
 from fastconv.ops import _packed, _plans
-from fastconv.ops._check import Array, Shape, check_bytes, flags, float_array, same_dtype
+from fastconv.ops._check import Array, Shape, check_bytes, dtype_name, flags, float_array, same_dtype
 from fastconv.ops._shapes import check_bias
 from fastconv.ops.conv import Needs, run_backward
 
@@ -216,7 +216,7 @@ def check_problem(x: Array, weight: Array) -> _Problem:
             f"x must have {weight.shape[1]} features on its last axis, as weight {weight.shape} needs; "
             f"got shape {x.shape}"
         )
-    return _Problem(np.dtype(x.dtype.name), math.prod(x.shape[:-1]), weight.shape[1], weight.shape[0])
+    return _Problem(np.dtype(dtype_name(x)), math.prod(x.shape[:-1]), weight.shape[1], weight.shape[0])
 
 
 def _plan_forward(
