@@ -3,8 +3,8 @@
 
 A row is a kind of mistake; its number is that of the list of known failures of this class of software that
 the tables were made from: overflowing sizes, gradients that trust the shape they are given, types that
-convert silently. The tables are bad_conv_inputs.py and bad_pool_inputs.py, run_bad_inputs.py runs rows in a
-process of their own, and test_bad_input.py says what must come out.
+convert silently. The tables are bad_conv_inputs.py, bad_pool_inputs.py and bad_more_pool_inputs.py; run_bad_inputs.py
+runs rows in a process of their own, and test_bad_input.py says what must come out.
 """
 
 import time
@@ -91,6 +91,10 @@ def new_giant(*shape: int) -> Callable[[], Array]:
     return partial(giant, *shape)
 
 
+def _pool_arguments(axes: int) -> dict[str, Any]:
+    return dict(x=numbers(2, 3, *(6,) * axes), kernel_size=2)
+
+
 GOOD: dict[str, Callable[[], dict[str, Any]]] = {
     "conv2d": lambda: dict(
         x=numbers(2, 4, 6, 6),
@@ -112,6 +116,37 @@ GOOD: dict[str, Callable[[], dict[str, Any]]] = {
     "avg_pool2d": lambda: dict(x=numbers(2, 3, 6, 6), kernel_size=2),
     "avg_pool2d_backward": lambda: dict(
         grad_output=numbers(2, 3, 2, 2), input_size=(2, 3, 4, 4), kernel_size=2
+    ),
+    **{f"{kind}_pool{axes}d": partial(_pool_arguments, axes)
+       for kind in ("max", "min", "avg") for axes in (1, 2, 3) if (kind, axes) not in (("max", 2), ("avg", 2))},
+    "max_pool3d_backward": lambda: dict(
+        grad_output=numbers(1, 2, 2, 2, 2), indices=np.arange(16).reshape(1, 2, 2, 2, 2), input_size=(1, 2, 3, 4, 4)
+    ),
+    "avg_pool3d_backward": lambda: dict(
+        grad_output=numbers(1, 2, 2, 2, 2), input_size=(1, 2, 4, 4, 4), kernel_size=2
+    ),
+    "adaptive_avg_pool2d": lambda: dict(x=numbers(2, 3, 6, 6), output_size=4),
+    "adaptive_max_pool2d": lambda: dict(x=numbers(2, 3, 6, 6), output_size=4),
+    "adaptive_avg_pool3d": lambda: dict(x=numbers(2, 3, 2, 6, 6), output_size=4),
+    "adaptive_avg_pool2d_backward": lambda: dict(grad_output=numbers(2, 3, 4, 4), input_size=(2, 3, 6, 6)),
+    "global_avg_pool": lambda: dict(x=numbers(2, 3, 6, 6)),
+    "global_max_pool": lambda: dict(x=numbers(2, 3, 6, 6)),
+    "global_avg_pool_backward": lambda: dict(grad_output=numbers(2, 3), input_size=(2, 3, 6, 6)),
+    "global_max_pool_backward": lambda: dict(
+        grad_output=numbers(2, 3), indices=np.arange(6).reshape(2, 3), input_size=(2, 3, 6, 6)
+    ),
+    "fractional_max_pool2d": lambda: dict(
+        x=numbers(2, 3, 6, 6), kernel_size=2, random_samples=zeros(2, 3, 2), output_size=4
+    ),
+    "lp_pool2d": lambda: dict(x=numbers(2, 3, 6, 6), norm_type=2, kernel_size=2),
+    "lp_pool2d_backward": lambda: dict(
+        grad_output=numbers(2, 3, 3, 3), x=numbers(2, 3, 6, 6), norm_type=2, kernel_size=2
+    ),
+    "max_unpool2d": lambda: dict(
+        x=numbers(2, 3, 2, 2), indices=np.arange(24).reshape(2, 3, 2, 2) % 16, kernel_size=2
+    ),
+    "max_unpool2d_backward": lambda: dict(
+        grad_output=numbers(2, 3, 4, 4), indices=np.arange(24).reshape(2, 3, 2, 2) % 16
     ),
 }
 

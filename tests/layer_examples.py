@@ -6,17 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from gradients import distinct
 
 from fastconv import nn
 
 Array = np.ndarray[Any, Any]
 Examples = dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array, ...]]]]
-
-
-def distinct(*shape: int) -> Array:
-    """Numbers between -1 and 1, no two equal and none near 0: no kink of a maximum or a ReLU is near."""
-    values = np.linspace(-1, 1, 2 * int(np.prod(shape)))[::2]
-    return np.random.default_rng(0).permutation(values).reshape(shape)
 
 
 def _affine(layer: nn.Module) -> nn.Module:

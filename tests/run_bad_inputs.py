@@ -15,13 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bad_conv_inputs  # noqa: E402
+import bad_more_pool_inputs  # noqa: E402
 import bad_pool_inputs  # noqa: E402
 from bad_inputs import CASES, GOOD, ordinary_call, run  # noqa: E402
 
 #: What the process may have beyond what it has at the start, in bytes.
 MEMORY = 1 << 30
 
-TABLES = (bad_conv_inputs, bad_pool_inputs)
+TABLES = (bad_conv_inputs, bad_pool_inputs, bad_more_pool_inputs)
 
 
 def main(rows: Iterable[int]) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradients import check_gradients
+from gradients import check_gradients, distinct
 from layer_examples import EXAMPLES as MORE_EXAMPLES
-from layer_examples import distinct
+from pool_examples import POOLS
 from small_nets import images, small_net
 
 from fastconv import nn
@@ -38,11 +38,7 @@ PIXELS = np.array([[[0, 1], [3, -100]], [[2, 2], [1, 0]]])
 
 # Every layer has an entry, (make, inputs): one float64 input is differentiated, the others are passed on.
 EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array, ...]]]] = {
-    nn.AvgPool2d: [
-        (lambda: nn.AvgPool2d(2), (distinct(2, 2, 4, 5),)),
-        (lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), (distinct(1, 2, 6, 5),)),
-        (lambda: nn.AvgPool2d((2, 1), divisor_override=3), (distinct(2, 4, 5),)),
-    ],
+    **POOLS,
     nn.BCELoss: [
         (lambda: nn.BCELoss(), (distinct(3, 4) / 2.5 + 0.5, one_hot(4, 1, 0, 3))),
         (lambda: nn.BCELoss(WEIGHTS, "none"), (distinct(3, 4) / 2.5 + 0.5, one_hot(4, 1, 0, 3) * 0.7)),
@@ -126,11 +122,6 @@ EXAMPLES: dict[type[nn.Module], list[tuple[Callable[[], nn.Module], tuple[Array,
         (lambda: nn.MSELoss(), (distinct(3, 4), np.zeros((3, 4)))),
         (lambda: nn.MSELoss("sum"), (distinct(3, 4), np.ones((3, 4)))),
         (lambda: nn.MSELoss("none"), (distinct(3, 4), np.ones((3, 4)))),
-    ],
-    nn.MaxPool2d: [
-        (lambda: nn.MaxPool2d(2), (distinct(2, 2, 4, 5),)),
-        (lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), (distinct(2, 6, 5),)),
-        (lambda: nn.MaxPool2d((2, 1), 1, 0, (2, 1)), (distinct(1, 2, 4, 3),)),
     ],
     nn.ModuleList: [(lambda: _Both(), (distinct(2, 4),))],
     nn.MultiMarginLoss: [

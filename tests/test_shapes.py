@@ -266,7 +266,9 @@ def test_shape_errors_are_shape_errors() -> None:
 # ---- documentation ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["_algorithm", "conv", "linear", "pool", "signal"])
+@pytest.mark.parametrize("name", [
+    "_algorithm", "adaptive_pool", "conv", "fractional_pool", "linear", "lp_pool", "pool", "signal", "unpool",
+])
 def test_examples_of_the_documentation(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"fastconv.ops.{name}"))
     assert result.attempted > 0 and result.failed == 0

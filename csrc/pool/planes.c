@@ -159,7 +159,8 @@ static void stream_task(const struct job *j, struct fc_planes *w)
     char *memory = (char *)w->scratch + j->stream_at;
     void **result = j->backward ? &w->x : &w->y;
     const ptrdiff_t row = j->backward ? w->x_row : w->y_row, plane = j->backward ? w->x_plane : w->y_plane;
-    const ptrdiff_t first = w->first * row, count = (w->planes - 1) * plane + (w->end - w->first) * row;
+    const ptrdiff_t length = j->backward ? w->width : w->columns;    /* not `row`, which of a single row may be anything */
+    const ptrdiff_t first = w->first * row, count = (w->planes - 1) * plane + (w->end - w->first - 1) * row + length;
     char *to = (char *)*result + first * (ptrdiff_t)j->size;
     *result = memory - first * (ptrdiff_t)j->size;
     j->run(w);

@@ -15,8 +15,8 @@ import numpy as np
 from fastconv import _core, ops
 from fastconv.bench.shapes import ConvRow, PoolRow
 from fastconv.nn import Parameter
+from fastconv.ops._pool_runs import max_pool_backward_codes, max_pool_with_codes
 from fastconv.ops.conv import check_problem, layer_backward, layer_forward
-from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
 
 Array = np.ndarray[Any, Any]
 BenchPass = Literal["forward", "backward_data", "backward_weights", "backward"]
@@ -152,8 +152,8 @@ def pool_run(row: PoolRow, pass_: BenchPass, x: Array, grad: Array) -> Callable[
         return lambda: ops.avg_pool2d_backward(grad, x.shape, *window)
     if pass_ == "forward":
         return lambda: ops.max_pool2d(x, *window)
-    _, codes = max_pool2d_with_codes(x, *window)
-    return lambda: max_pool2d_backward_codes(grad, codes, x.shape, *window)
+    _, codes = max_pool_with_codes(2, x, *window)
+    return lambda: max_pool_backward_codes(2, grad, codes, x.shape, *window)
 
 
 def pool_error(row: PoolRow, pass_: BenchPass, x: Array, grad: Array) -> Error:

@@ -15,6 +15,20 @@ from fastconv.nn.activation import (
     ReLU6,
     Softmax,
 )
+from fastconv.nn.adaptive_pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from fastconv.nn.container import ModuleList, Sequential
 from fastconv.nn.conv import Conv1d, Conv2d, Conv3d, DepthwiseConv2d, SeparableConv2d
 from fastconv.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -27,6 +41,7 @@ from fastconv.nn.dropout import (
     SpatialDropout2D,
     SpatialDropout3D,
 )
+from fastconv.nn.fractional_pool import FractionalMaxPool2d, FractionalMaxPool3d
 from fastconv.nn.group_norm import (
     GroupNorm,
     InstanceNorm1d,
@@ -51,6 +66,7 @@ from fastconv.nn.losses import (
     NLLLoss,
     SmoothL1Loss,
 )
+from fastconv.nn.lp_unpool import LPPool1d, LPPool2d, LPPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from fastconv.nn.module import Module
 from fastconv.nn.norm import (
     BatchNorm1d,
@@ -75,7 +91,17 @@ from fastconv.nn.padding import (
     ZeroPad3d,
 )
 from fastconv.nn.parameter import Parameter
-from fastconv.nn.pool import AvgPool2d, MaxPool2d
+from fastconv.nn.pool_layers import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    MinPool1d,
+    MinPool2d,
+    MinPool3d,
+)
 from fastconv.nn.resample import (
     ChannelShuffle,
     PixelShuffle,
@@ -101,16 +127,21 @@ if TYPE_CHECKING:
     from fastconv.nn import constraints, initializers, regularizers, utils
 
 __all__ = [
-    "Activation", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
-    "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d",
-    "ConstantPad3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-    "CrossEntropyLoss", "DepthwiseConv2d", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU",
-    "Flatten", "Fold", "GELU", "GroupNorm", "Hardsigmoid", "Hardswish", "HingeEmbeddingLoss", "HingeLoss",
-    "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "KLDivLoss", "L1Loss",
+    "Activation", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss",
+    "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "ChannelShuffle", "CircularPad1d",
+    "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d", "Conv2d",
+    "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CrossEntropyLoss", "DepthwiseConv2d",
+    "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Flatten", "Fold", "FractionalMaxPool2d",
+    "FractionalMaxPool3d", "GELU", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GroupNorm",
+    "Hardsigmoid", "Hardswish", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "Identity", "InstanceNorm1d",
+    "InstanceNorm2d", "InstanceNorm3d", "KLDivLoss", "L1Loss", "LPPool1d", "LPPool2d", "LPPool3d",
     "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "LocallyConnected1d", "LocallyConnected2d",
-    "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleList", "MultiMarginLoss", "NLLLoss", "PReLU",
-    "Parameter", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d",
-    "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "SELU",
+    "LogSoftmax", "MSELoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d",
+    "MaxUnpool3d", "MinPool1d", "MinPool2d", "MinPool3d", "Module", "ModuleList", "MultiMarginLoss",
+    "NLLLoss", "PReLU", "Parameter", "PixelShuffle", "PixelUnshuffle", "ReLU", "ReLU6", "ReflectionPad1d",
+    "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "SELU",
     "SeparableConv2d", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
     "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Tanh", "TiledConv2d", "Unfold", "Upsample",
     "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "constraints",

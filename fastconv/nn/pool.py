@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pooling: the operations on the tape, the functions and the layers."""
+"""Max, min and average pooling: the operations on the tape, the functions and the layers.
+
+Those of one and three axes differ from the two-dimensional ones in nothing but the number of axes.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import ops
 from fastconv._core import Blocked
 from fastconv.autograd import Function, Tensor, Value, as_tensor, plain
-from fastconv.nn._common import Array, IntOrPair, on_batch
-from fastconv.nn.module import Module
-from fastconv.ops._check import flag, integer, pair
+from fastconv.nn._common import Array, on_batch
+from fastconv.ops import _pool_runs
+from fastconv.ops._check import LAYOUTS_OF
+from fastconv.ops._pool_calls import CeilMode
 from fastconv.ops.act import relu_backward
-from fastconv.ops.pool import max_pool2d_backward_codes, max_pool2d_with_codes
+
+#: An integer for all axes, or one for each.
+Sizes = int | tuple[int, ...]
 
 
 def _channels_last(x: Blocked) -> Array:
@@ -27,22 +32,25 @@ def _blocked(y: Array, like: Blocked) -> Blocked:
     return Blocked(y.reshape(*like.array.shape[:2], *y.shape[1:]))
 
 
-class _Pooling(Function):
+class Pooling(Function):
     """A pooling of images in either layout, for one batch."""
 
     native = True
-    layout = "NCHW"
+
+    def __init__(self, axes: int) -> None:
+        self.axes, self.layout = axes, LAYOUTS_OF[axes][0]
 
     def forward(self, x: Value) -> Value:
         if not isinstance(x, Blocked):
             self.size = x.shape
             return self.pool(x)
         images = _channels_last(x)
-        self.size, self.layout = images.shape, "NHWC"
+        first, last = LAYOUTS_OF[self.axes]
+        self.size, self.layout = images.shape, last
         try:
             return _blocked(self.pool(images), x)
         except ValueError:    # whose message shall show the shape of x
-            self.layout = "NCHW"
+            self.layout = first
             return self.forward(x.plain())
 
     def backward(self, grad: Value) -> Value:
@@ -57,27 +65,30 @@ class _Pooling(Function):
         raise NotImplementedError
 
 
-class MaxPooling(_Pooling):
+class MaxPooling(Pooling):
     """ops.max_pool2d and its gradient. ``want_indices`` leaves the indices in ``indices``; else codes do."""
 
     indices: Array
 
-    def __init__(self, *geometry: Any, want_indices: bool) -> None:
-        self.geometry, self.want_indices = geometry, want_indices
+    def __init__(self, axes: int, geometry: tuple[Any, Any, Any, Any, Any], want_indices: bool) -> None:
+        super().__init__(axes)
+        self.geometry = geometry
+        self.want_indices = want_indices
 
     def forward(self, x: Value) -> Value:
         return super().forward(plain(x) if self.want_indices else x)    # indices are those of an array
 
     def pool(self, x: Array) -> Array:
         y: Array
-        if not (self.want_indices or self.needs[0]):
-            y = ops.max_pool2d(x, *self.geometry, layout=self.layout)
-            return y
-        if self.want_indices:
-            y, self.indices = ops.max_pool2d(x, *self.geometry, return_indices=True)
+        if self.want_indices or not self.needs[0]:
+            pooled = _pool_runs.max_pool(self.axes, x, *self.geometry, self.want_indices, self.layout)
+            if not self.want_indices:
+                y = pooled
+                return y
+            y, self.indices = pooled
             self.save(self.indices)
             return y
-        y, codes = max_pool2d_with_codes(x, *self.geometry, layout=self.layout)
+        y, codes = _pool_runs.max_pool_with_codes(self.axes, x, *self.geometry, layout=self.layout)
         # The gradient at a maximum with 0 is dropped where it is 0: that is done for fewer numbers here. Codes stand
         # for windows that all have a maximum within x.
         self.save(codes, y if codes.dtype == np.uint8 and self.follows_rectifier() else None)
@@ -86,30 +97,63 @@ class MaxPooling(_Pooling):
     def spread(self, grad: Array) -> Array:
         maxima = self.saved[0]
         if self.want_indices:
-            return ops.max_pool2d_backward(grad, maxima, self.size)
+            return _pool_runs.max_pool_backward(self.axes, grad, maxima, self.size, self.layout)
         y = self.saved[1]
         if y is not None and self.follows_rectifier():
             grad = relu_backward(grad, y, out=grad if self.owns_grad else None)
             self.gives_rectified = True
-        return max_pool2d_backward_codes(grad, maxima, self.size, *self.geometry, layout=self.layout)
+        return _pool_runs.max_pool_backward_codes(
+            self.axes, grad, maxima, self.size, *self.geometry, layout=self.layout
+        )
 
 
-class AveragePooling(_Pooling):
+class MinPooling(MaxPooling):
+    """-maximum of -x: what it keeps, and so its gradient, are those of the maximum."""
+
+    def pool(self, x: Array) -> Array:
+        y = super().pool(np.negative(x))
+        return np.negative(y, out=y)
+
+
+class AveragePooling(Pooling):
     """ops.avg_pool2d with ops.avg_pool2d_backward."""
 
-    def __init__(self, *geometry: Any) -> None:
+    def __init__(self, axes: int, geometry: tuple[Any, Any, Any, Any, Any, Any]) -> None:
+        super().__init__(axes)
         self.geometry = geometry
 
     def pool(self, x: Array) -> Array:
-        return ops.avg_pool2d(x, *self.geometry, layout=self.layout)
+        return _pool_runs.avg_pool(self.axes, x, *self.geometry, self.layout)
 
     def spread(self, grad: Array) -> Array:
-        return ops.avg_pool2d_backward(grad, self.size, *self.geometry, layout=self.layout)
+        return _pool_runs.avg_pool_backward(self.axes, grad, self.size, *self.geometry, self.layout)
+
+
+def with_indices(x: Tensor, run: Any, axes: int, return_indices: Any) -> Any:
+    """run(x) of a batch or of one image; with return_indices a pair, run.indices as a tensor the second."""
+    y = on_batch(x, run, axes)
+    if not return_indices:
+        return y
+    return y, Tensor(run.indices if x.ndim == axes + 2 else run.indices[0])
+
+
+def max_pool1d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False,
+) -> Any:
+    """:func:`fastconv.ops.max_pool1d` on tensors; with ``return_indices`` a pair of tensors.
+
+    >>> import numpy as np
+    >>> max_pool1d(np.arange(4.0).reshape(1, 1, 4), 4).tolist()
+    [[[3.0]]]
+    """
+    run = MaxPooling(1, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return with_indices(as_tensor(input), run, 1, return_indices)
 
 
 def max_pool2d(
-    input: Tensor | Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0,
-    dilation: IntOrPair = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False,
 ) -> Any:
     """:func:`fastconv.ops.max_pool2d` on tensors; with ``return_indices`` a pair of tensors.
 
@@ -117,17 +161,83 @@ def max_pool2d(
     >>> max_pool2d(np.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
     [[[[3.0]]]]
     """
-    run = MaxPooling(kernel_size, stride, padding, dilation, ceil_mode, want_indices=return_indices)
-    x = as_tensor(input)
-    y = on_batch(x, run)
-    if not return_indices:
-        return y
-    return y, Tensor(run.indices if x.ndim == 4 else run.indices[0])
+    run = MaxPooling(2, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return with_indices(as_tensor(input), run, 2, return_indices)
+
+
+def max_pool3d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False,
+) -> Any:
+    """:func:`fastconv.ops.max_pool3d` on tensors; with ``return_indices`` a pair of tensors.
+
+    >>> import numpy as np
+    >>> max_pool3d(np.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).tolist()
+    [[[[[3.0]]]]]
+    """
+    run = MaxPooling(3, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return with_indices(as_tensor(input), run, 3, return_indices)
+
+
+def min_pool1d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False,
+) -> Any:
+    """:func:`fastconv.ops.min_pool1d` on tensors; with ``return_indices`` a pair of tensors.
+
+    >>> import numpy as np
+    >>> min_pool1d(np.arange(4.0).reshape(1, 1, 4), 4).tolist()
+    [[[0.0]]]
+    """
+    run = MinPooling(1, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return with_indices(as_tensor(input), run, 1, return_indices)
+
+
+def min_pool2d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False,
+) -> Any:
+    """:func:`fastconv.ops.min_pool2d` on tensors; with ``return_indices`` a pair of tensors.
+
+    >>> import numpy as np
+    >>> min_pool2d(np.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
+    [[[[0.0]]]]
+    """
+    run = MinPooling(2, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return with_indices(as_tensor(input), run, 2, return_indices)
+
+
+def min_pool3d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False,
+) -> Any:
+    """:func:`fastconv.ops.min_pool3d` on tensors; with ``return_indices`` a pair of tensors.
+
+    >>> import numpy as np
+    >>> min_pool3d(np.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).tolist()
+    [[[[[0.0]]]]]
+    """
+    run = MinPooling(3, (kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return with_indices(as_tensor(input), run, 3, return_indices)
+
+
+def avg_pool1d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    ceil_mode: CeilMode = False, count_include_pad: bool = True,
+) -> Tensor:
+    """:func:`fastconv.ops.avg_pool1d` on tensors.
+
+    >>> import numpy as np
+    >>> avg_pool1d(np.arange(4.0).reshape(1, 1, 4), 4).tolist()
+    [[[1.5]]]
+    """
+    run = AveragePooling(1, (kernel_size, stride, padding, ceil_mode, count_include_pad, None))
+    return on_batch(as_tensor(input), run, 1)
 
 
 def avg_pool2d(
-    input: Tensor | Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0,
-    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    ceil_mode: CeilMode = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:
     """:func:`fastconv.ops.avg_pool2d` on tensors.
 
@@ -135,79 +245,19 @@ def avg_pool2d(
     >>> avg_pool2d(np.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
     [[[[1.5]]]]
     """
-    run = AveragePooling(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-    return on_batch(as_tensor(input), run)
+    run = AveragePooling(2, (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override))
+    return on_batch(as_tensor(input), run, 2)
 
 
-class _Pool2d(Module):
-    """The constructor arguments that both poolings share."""
+def avg_pool3d(
+    input: Tensor | Array, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
+    ceil_mode: CeilMode = False, count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:
+    """:func:`fastconv.ops.avg_pool3d` on tensors.
 
-    def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool) -> None:
-        super().__init__()
-        self.kernel_size = _as_given("kernel_size", kernel_size, 1)
-        self.stride = self.kernel_size if stride is None else _as_given("stride", stride, 1)
-        self.padding = _as_given("padding", padding, 0)
-        self.ceil_mode = flag("ceil_mode", ceil_mode)
-
-
-def _as_given(name: str, value: Any, low: int) -> Any:
-    """The integer or the pair, checked; an integer stays one, as PyTorch's repr shows it."""
-    both = pair(name, value, low)
-    return both if isinstance(value, (tuple, list)) else both[0]
-
-
-class MaxPool2d(_Pool2d):
-    """The maximum of each window: (N, C, H, W) -> (N, C, H', W'); stride is by default the kernel size.
-
-    H' = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1, or with ceil_mode the ceiling,
-    less 1 where the last window would start behind the image. NaN wins. return_indices: also give the
-    position h * W + w of each maximum; of equal ones the first.
-
-    >>> from fastconv import nn
-    >>> nn.MaxPool2d(2)
-    MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
+    >>> import numpy as np
+    >>> avg_pool3d(np.arange(4.0).reshape(1, 1, 1, 2, 2), (1, 2, 2)).tolist()
+    [[[[[1.5]]]]]
     """
-
-    def __init__(
-        self, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0,
-        dilation: IntOrPair = 1, return_indices: bool = False, ceil_mode: bool = False,
-    ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.dilation = _as_given("dilation", dilation, 1)
-        self.return_indices = flag("return_indices", return_indices)
-
-    def forward(self, input: Tensor) -> Any:
-        return max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
-                          self.return_indices)
-
-    def extra_repr(self) -> str:
-        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
-
-
-class AvgPool2d(_Pool2d):
-    """The mean of each window: (N, C, H, W) -> (N, C, H', W'), with the sizes of MaxPool2d.
-
-    count_include_pad: whether padding counts as elements; divisor_override: divide by this number instead.
-
-    >>> from fastconv import nn
-    >>> nn.AvgPool2d(3, 2, padding=1)
-    AvgPool2d(kernel_size=3, stride=2, padding=1)
-    """
-
-    def __init__(
-        self, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0,
-        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
-    ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = flag("count_include_pad", count_include_pad)
-        if divisor_override is not None and integer("divisor_override", divisor_override, -2**31) == 0:
-            raise ValueError("divisor_override must not be 0")
-        self.divisor_override = divisor_override
-
-    def forward(self, input: Tensor) -> Tensor:
-        return avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
-                          self.count_include_pad, self.divisor_override)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+    run = AveragePooling(3, (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override))
+    return on_batch(as_tensor(input), run, 3)

@@ -34,6 +34,21 @@ from fastconv.ops.activation import (
     tanh,
     tanh_backward,
 )
+from fastconv.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    global_avg_pool,
+    global_avg_pool_backward,
+    global_max_pool,
+    global_max_pool_backward,
+)
 from fastconv.ops.class_loss import (
     multi_margin_loss,
     multi_margin_loss_backward,
@@ -60,6 +75,7 @@ from fastconv.ops.dropout import (
     dropout,
     dropout_backward,
 )
+from fastconv.ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from fastconv.ops.gelu import (
     erf,
     erf_backward,
@@ -103,9 +119,33 @@ from fastconv.ops.loss import (
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
+from fastconv.ops.lp_pool import (
+    lp_pool1d,
+    lp_pool1d_backward,
+    lp_pool2d,
+    lp_pool2d_backward,
+    lp_pool3d,
+    lp_pool3d_backward,
+)
 from fastconv.ops.norm import batch_norm, batch_norm_backward, batch_statistics
 from fastconv.ops.pad import pad, pad_backward
-from fastconv.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.ops.pool import (
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    avg_pool3d,
+    avg_pool3d_backward,
+    max_pool1d,
+    max_pool1d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
+    min_pool1d,
+    min_pool2d,
+    min_pool3d,
+)
 from fastconv.ops.resample import channel_shuffle, interpolate, interpolate_backward, pixel_shuffle, pixel_unshuffle
 from fastconv.ops.response import (
     local_response_norm,
@@ -119,12 +159,33 @@ from fastconv.ops.softmax import (
     softmax_backward,
 )
 from fastconv.ops.unfold import fold, fold_backward, unfold, unfold_backward
+from fastconv.ops.unpool import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "add",
     "algorithm",
+    "avg_pool1d",
+    "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
     "batch_norm",
     "batch_norm_backward",
     "batch_statistics",
@@ -158,8 +219,14 @@ __all__ = [
     "exponential_backward",
     "fold",
     "fold_backward",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gelu",
     "gelu_backward",
+    "global_avg_pool",
+    "global_avg_pool_backward",
+    "global_max_pool",
+    "global_max_pool_backward",
     "group_norm",
     "group_norm_backward",
     "hardsigmoid",
@@ -194,8 +261,27 @@ __all__ = [
     "locally_connected2d_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lp_pool1d",
+    "lp_pool1d_backward",
+    "lp_pool2d",
+    "lp_pool2d_backward",
+    "lp_pool3d",
+    "lp_pool3d_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
+    "max_unpool1d",
+    "max_unpool1d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "max_unpool3d",
+    "max_unpool3d_backward",
+    "min_pool1d",
+    "min_pool2d",
+    "min_pool3d",
     "mse_loss",
     "mse_loss_backward",
     "multi_margin_loss",

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The poolings of ops/pool.py, checked and planned: what a call needs to run, found again by its arguments."""
+"""The poolings of ops/pool.py, checked and planned: what a call needs to run, found again by its arguments.
 
+Every function takes the number of spatial axes first where its arrays do not say it.
+"""
+
+import math
 from collections.abc import Hashable
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -11,7 +15,7 @@ from fastconv.errors import ShapeError
 from fastconv.ops import _plans
 from fastconv.ops._check import (
     INT64,
-    LAYOUTS,
+    LAYOUTS_OF,
     MAX_EXTENT,
     Array,
     Shape,
@@ -64,11 +68,19 @@ class Problem(NamedTuple):
             raise OverflowError(f"the output is too large for 64-bit sizes: {self}") from None
 
     def output_shape(self, plan: _core.PoolPlan) -> Shape:
-        _, height, width = plan.output_size
-        return image_shape(self.batch, self.channels, (height, width), self.layout)
+        return image_shape(self.batch, self.channels, plan.output_size[-len(self.geometry.size):], self.layout)
+
+
+#: True is PyTorch's rule; words name it.
+CeilMode = bool | str
+One = int | tuple[int]
+
+#: Names of the one rule for windows that reach beyond the padding; True is another name.
+CEIL_MODES = ("onnx", "pytorch")
 
 
 def check_problem(
+    axes: int,
     kind: Literal["max", "avg"],
     name: str,
     shape: Shape,
@@ -80,13 +92,17 @@ def check_problem(
     layout: object,
 ) -> Problem:
     """name: the argument that shape is of. windows: kernel_size, stride, padding and dilation."""
-    layout = word("layout", layout, LAYOUTS)
+    layout = word("layout", layout, LAYOUTS_OF[axes])
     batch, channels, size = image_axes(name, shape, layout)
-    ceil_mode = flag("ceil_mode", ceil_mode)
+    ceil_mode = check_ceil_mode(ceil_mode)
     count_include_pad = flag("count_include_pad", count_include_pad)
     divisor = _divisor(divisor)
     geometry = pool_geometry(size, *windows, ceil_mode)
     return Problem(kind, dtype, batch, channels, geometry, ceil_mode, count_include_pad, divisor, layout)
+
+
+def check_ceil_mode(value: object) -> bool:
+    return True if isinstance(value, str) and word("ceil_mode", value, CEIL_MODES) else flag("ceil_mode", value)
 
 
 def _divisor(value: object) -> int:
@@ -104,7 +120,7 @@ def forward_call(key: tuple[Hashable, ...] | None, problem: Problem) -> Call:
         plan = problem.plan()
         shape, dtype = problem.output_shape(plan), np.dtype(problem.dtype)
         check_bytes("the output", shape, INT64 if problem.kind == "max" else dtype)
-        return (plan.forward if problem.batch else _plans.skip), shape, dtype, problem.layout == "NHWC"
+        return (plan.forward if problem.batch else _plans.skip), shape, dtype, problem.layout.endswith("C")
 
     canonical = ("pool", problem)
     call = _plans.add(canonical, build)
@@ -121,9 +137,9 @@ def codes_call(key: tuple[Hashable, ...] | None, problem: Problem) -> Any:
         kind = np.dtype(np.uint8) if plan.has_codes else INT64
         check_bytes("the output", shape, INT64)
         forward, backward = (plan.forward, plan.backward_codes) if problem.batch else (_plans.skip, _plans.skip)
-        return forward, backward, shape, dtype, problem.layout == "NHWC", kind
+        return forward, backward, shape, dtype, problem.layout.endswith("C"), kind
 
-    canonical = ("max_pool2d_codes", problem)
+    canonical = ("max_pool_codes", problem)
     call = _plans.add(canonical, build)
     _plans.alias(key, canonical)
     return call
@@ -137,9 +153,9 @@ def backward_call(
         dtype = np.dtype(problem.dtype)
         check_bytes("the gradient", shape, dtype)
         run = plan.backward if problem.batch else _plans.skip
-        return run, shape, dtype, problem.layout == "NHWC", problem.output_shape(plan)
+        return run, shape, dtype, problem.layout.endswith("C"), problem.output_shape(plan)
 
-    canonical = ("avg_pool2d_backward", problem)
+    canonical = ("avg_pool_backward", problem)
     call = _plans.add(canonical, build)
     check_grad_output(grad_output, call[-1], problem.layout)
     _plans.alias(key, canonical)
@@ -147,12 +163,12 @@ def backward_call(
 
 
 def check_scatter(
-    key: tuple[Hashable, ...] | None, grad_output: Array, indices: Array, input_size: object, layout: object
+    key: tuple[Hashable, ...] | None, axes: int, grad_output: Array, indices: Array, input_size: object, layout: object
 ) -> tuple[Array, Array, tuple[Shape, np.dtype[Any], bool]]:
     """The arrays of max_pool2d_backward as the core can read them, and (shape of x, dtype, channels_last)."""
     grad_output, indices = float_array("grad_output", grad_output), index_array("indices", indices)
-    layout = word("layout", layout, LAYOUTS)
-    shape = input_shape("input_size", input_size)
+    layout = word("layout", layout, LAYOUTS_OF[axes])
+    shape = input_shape("input_size", input_size, axes)
     if indices.shape != grad_output.shape:
         raise ShapeError(
             f"indices and grad_output must have the same shape, got {indices.shape} and {grad_output.shape}"
@@ -165,16 +181,16 @@ def check_scatter(
         )
     dtype = np.dtype(grad_output.dtype.name)
     check_bytes("the gradient", shape, dtype)
-    canonical = ("max_pool2d_backward", grad_output.shape, shape, dtype, layout)
-    call = _plans.add(canonical, lambda: (shape, dtype, layout == "NHWC"))
+    canonical = ("max_pool_backward", grad_output.shape, shape, dtype, layout)
+    call = _plans.add(canonical, lambda: (shape, dtype, layout.endswith("C")))
     _plans.alias(key, canonical)
     return grad_output, indices, call
 
 
-def raise_bad_index(indices: Array, shape: Shape, layout: str) -> NoReturn:
-    _, _, (height, width) = image_axes("input_size", shape, layout)
+def raise_bad_index(indices: Array, shape: Shape, layout: str, what: str = "input_size") -> NoReturn:
+    _, _, size = image_axes("input_size", shape, layout)
     low, high = int(indices.min()), int(indices.max())
     raise ValueError(
-        f"indices must lie between 0 and {height * width - 1}, the pixels of input_size {shape} "
+        f"indices must lie between 0 and {math.prod(size) - 1}, the pixels of {what} {shape} "
         f"(layout {layout}), got {low if low < 0 else high}"
     )

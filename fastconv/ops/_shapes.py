@@ -85,12 +85,12 @@ def check_grad_output(shape: Shape, expected: Shape, layout: str) -> None:
         )
 
 
-def input_shape(name: str, value: object) -> Shape:
-    """The shape of the input of a pooling, as its backward receives it: four integers."""
+def input_shape(name: str, value: object, axes: int = 2) -> Shape:
+    """The shape of the input of a pooling, as its backward receives it: four integers, or those of other axes."""
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{name} must be the shape of the pooled array, got {shown(value)}")
-    if len(value) != 4:
-        raise ShapeError(f"{name} must have 4 entries, the shape of the pooled array, got {shown(value)}")
+    if len(value) != axes + 2:
+        raise ShapeError(f"{name} must have {axes + 2} entries, the shape of the pooled array, got {shown(value)}")
     return tuple(integer(f"{name}[{i}]", v, 0, 2**63 - 1) for i, v in enumerate(value))
 
 

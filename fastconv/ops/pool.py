@@ -1,86 +1,43 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two-dimensional max and average pooling, and their gradients, on NumPy arrays.
+"""Max, min and average pooling of one to three axes, and their gradients, on NumPy arrays.
 
 The output has (H + top + bottom - dilation * (kernel - 1) - 1) // stride + 1 rows, top and bottom being the
-padding, and columns alike; ceil_mode rounds that quotient up, and drops a last window that would start in the
-padding after the image.
+padding, and other axes alike. ceil_mode=True rounds that quotient up, and drops a last window that would start in
+the padding after the image: it would read no pixel. That is PyTorch's rule; "pytorch" and "onnx" are its names.
+(ONNX wrote the rounding down first and the dropping later: models of all its versions mean this rule now, and
+their averages divide by what of a window lies on the image and its padding.)
 
 Padding is at most half of the kernel, so that every window reads at least one pixel. (A dilated window with
 padding can still step over an image smaller than its dilation; that is an error.)
-
-Each function first looks for the finished plan of an equal call (_plans.py); only where there is none do the
-checks run.
 """
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
-import numpy as np
-
-from fastconv import _core
-from fastconv.ops import _plans
-from fastconv.ops._check import INT64, Array, Shape, dtype_name, flag, float_array
-from fastconv.ops._pool_calls import (
-    backward_call,
-    check_problem,
-    check_scatter,
-    codes_call,
-    exact_windows,
-    forward_call,
-    raise_bad_index,
-)
-from fastconv.ops._shapes import IntOrPair, Padding, input_shape
-
-_ndarray = np.ndarray
-_empty = _core.empty
+from fastconv.ops import _pool_runs
+from fastconv.ops._check import Array, Shape
+from fastconv.ops._pool_calls import CeilMode, One
+from fastconv.ops._shapes import IntOrPair, IntOrTriple, Padding
 
 
 @overload
 def max_pool2d(
-    x: Array,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-    return_indices: Literal[False] = False,
-    *,
-    layout: str = "NCHW",
-) -> Array: ...
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = 0, dilation: IntOrPair = 1,
+    ceil_mode: CeilMode = False, return_indices: Literal[False] = False, *, layout: str = "NCHW",
+) -> Array: ...  # fmt: skip
 @overload
 def max_pool2d(
-    x: Array,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-    *,
-    return_indices: Literal[True],
-    layout: str = "NCHW",
-) -> tuple[Array, Array]: ...
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = 0, dilation: IntOrPair = 1,
+    ceil_mode: CeilMode = False, *, return_indices: Literal[True], layout: str = "NCHW",
+) -> tuple[Array, Array]: ...  # fmt: skip
 @overload
 def max_pool2d(
-    x: Array,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-    *,
-    layout: str = "NCHW",
-) -> Array | tuple[Array, Array]: ...
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = 0, dilation: IntOrPair = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCHW",
+) -> Array | tuple[Array, Array]: ...  # fmt: skip
 def max_pool2d(
-    x: Array,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-    *,
-    layout: str = "NCHW",
-) -> Array | tuple[Array, Array]:
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = 0, dilation: IntOrPair = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCHW",
+) -> Array | tuple[Array, Array]:  # fmt: skip
     """The largest pixel of every window, channel by channel.
 
     x: (N, C, H, W), or (N, H, W, C) with layout="NHWC"; float32 or float64. N may be 0.
@@ -102,36 +59,16 @@ def max_pool2d(
     >>> y[0, 0].tolist(), indices[0, 0].tolist()
     ([[5.0, 7.0], [13.0, 15.0]], [[5, 7], [13, 15]])
     """
-    call = key = None
-    if (
-        type(x) is _ndarray
-        and x.flags.aligned
-        and exact_windows(kernel_size, stride, padding, dilation)
-        and type(ceil_mode) is bool
-        and type(return_indices) is bool
-    ):
-        key = ("max_pool2d", x.shape, x.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout)
-        call = _plans.find(key)
-    if call is None:
-        x = float_array("x", x)
-        return_indices = flag("return_indices", return_indices)
-        windows = (kernel_size, stride, padding, dilation)
-        problem = check_problem("max", "x", x.shape, dtype_name(x), windows, ceil_mode, True, None, layout)
-        call = forward_call(key, problem)
-    run, shape, dtype, channels_last = call
-    y = _empty(shape, dtype)
-    if not return_indices:
-        run(x, y, None, channels_last)
-        return y
-    indices = _empty(shape, INT64)
-    run(x, y, indices, channels_last)
-    return y, indices
+    pooled: Array | tuple[Array, Array] = _pool_runs.max_pool(
+        2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout
+    )
+    return pooled
 
 
 def max_pool2d_backward(
     grad_output: Array, indices: Array, input_size: Shape, *, layout: str = "NCHW"
 ) -> Array:
-    """The gradient of sum(grad_output * max_pool2d(x, ...)) with respect to x.
+    """The gradient of sum(grad_output * max_pool2d(x, ...)) with respect to x; that of min_pool2d, too.
 
     grad_output: of the shape of the output. indices: what max_pool2d(..., return_indices=True) gave.
     input_size: x.shape, in the given layout.
@@ -148,107 +85,134 @@ def max_pool2d_backward(
     >>> ops.max_pool2d_backward(np.ones_like(y), indices, x.shape).tolist()
     [[[[0.0, 2.0, 0.0]]]]
     """
-    call = key = None
-    if (
-        type(grad_output) is _ndarray
-        and type(indices) is _ndarray
-        and grad_output.flags.aligned
-        and indices.flags.aligned
-        and _plans.exact_shape(input_size)
-    ):
-        key = (
-            "max_pool2d_backward", grad_output.shape, grad_output.dtype, indices.shape, indices.dtype,
-            input_size, layout,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        grad_output, indices, call = check_scatter(key, grad_output, indices, input_size, layout)
-    shape, dtype, channels_last = call
-    dx = _empty(shape, dtype)
-    if shape[0] and not _core.scatter_planes(grad_output, indices, dx, channels_last):
-        raise_bad_index(indices, shape, layout)
-    return dx
+    return _pool_runs.max_pool_backward(2, grad_output, indices, input_size, layout)
 
 
-def max_pool2d_with_codes(
-    x: Array,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-    *,
-    layout: str = "NCHW",
-) -> tuple[Array, Array]:
-    """max_pool2d and what max_pool2d_backward_codes needs, an eighth of the indices: for the tape.
+def max_pool1d(
+    x: Array, kernel_size: One, stride: One | None = None, padding: Padding = 0, dilation: One = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCL",
+) -> Any:  # fmt: skip
+    """max_pool2d of signals: x (N, C, L), or (N, L, C) with layout="NLC".
 
-    Returns (y, codes), codes of y's shape: uint8, the number of the tap in its window; or, where windows are
-    dilated or have more than 256 taps, the indices of max_pool2d.
+    Parameters are an int, or one for each axis; padding has the forms of conv1d. Returns y, or (y, indices), int64 of
+    y's shape, each the l of a maximum. Errors are those of max_pool2d.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> y, indices = ops.max_pool1d(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2, return_indices=True)
+    >>> y.tolist(), indices.tolist()
+    ([[[3.0, 2.0]]], [[[1, 2]]])
     """
-    call = key = None
-    if (
-        type(x) is _ndarray
-        and x.flags.aligned
-        and exact_windows(kernel_size, stride, padding, dilation)
-        and type(ceil_mode) is bool
-    ):
-        key = ("max_pool2d_codes", x.shape, x.dtype, kernel_size, stride, padding, dilation, ceil_mode, layout)
-        call = _plans.find(key)
-    if call is None:
-        x = float_array("x", x)
-        windows = (kernel_size, stride, padding, dilation)
-        problem = check_problem("max", "x", x.shape, dtype_name(x), windows, ceil_mode, True, None, layout)
-        call = codes_call(key, problem)
-    run, _, shape, dtype, channels_last, kind = call
-    y, codes = _empty(shape, dtype), _empty(shape, kind)
-    run(x, y, codes, channels_last)
-    return y, codes
+    return _pool_runs.max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
 
 
-def max_pool2d_backward_codes(
-    grad_output: Array,
-    codes: Array,
-    input_size: Shape,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    dilation: IntOrPair = 1,
-    ceil_mode: bool = False,
-    *,
-    layout: str = "NCHW",
+def max_pool1d_backward(
+    grad_output: Array, indices: Array, input_size: Shape, *, layout: str = "NCL"
 ) -> Array:
-    """max_pool2d_backward from the codes that max_pool2d_with_codes gave for the same arguments: the same bits."""
-    if codes.itemsize > 1:
-        return max_pool2d_backward(grad_output, codes, input_size, layout=layout)
-    call = None
-    if type(grad_output) is _ndarray and grad_output.flags.aligned:
-        key = (
-            "max_pool2d_codes", input_size, grad_output.dtype, kernel_size, stride, padding, dilation, ceil_mode,
-            layout,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        grad_output = float_array("grad_output", grad_output)
-        windows, dtype = (kernel_size, stride, padding, dilation), dtype_name(grad_output)
-        problem = check_problem("max", "input_size", input_size, dtype, windows, ceil_mode, True, None, layout)
-        call = codes_call(None, problem)
-    _, run, _, dtype, channels_last, _ = call
-    dx = _empty(input_size, dtype)
-    run(grad_output, codes, dx, channels_last)
-    return dx
+    """The gradient of sum(grad_output * max_pool1d(x, ...)), or of min_pool1d; see max_pool2d_backward.
+
+    Returns dx of the shape input_size, (N, C, L) or (N, L, C).
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> x = np.arange(2.0).reshape(1, 1, 2)
+    >>> y, indices = ops.max_pool1d(x, 2, return_indices=True)
+    >>> ops.max_pool1d_backward(y + 4, indices, x.shape).ravel().tolist()
+    [0.0, 5.0]
+    """
+    return _pool_runs.max_pool_backward(1, grad_output, indices, input_size, layout)
+
+
+def max_pool3d(
+    x: Array, kernel_size: IntOrTriple, stride: IntOrTriple | None = None, padding: Padding = 0,
+    dilation: IntOrTriple = 1, ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCDHW",
+) -> Any:  # fmt: skip
+    """max_pool2d of volumes: x (N, C, D, H, W), or (N, D, H, W, C) with layout="NDHWC".
+
+    Parameters are an int, or one for each axis; padding has the forms of conv3d. Returns y, or (y, indices), int64 of
+    y's shape, each the (d * H + h) * W + w of a maximum. Errors are those of max_pool2d.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.max_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), 2).tolist()
+    [[[[[7.0]]]]]
+    """
+    return _pool_runs.max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
+
+
+def max_pool3d_backward(
+    grad_output: Array, indices: Array, input_size: Shape, *, layout: str = "NCDHW"
+) -> Array:
+    """The gradient of sum(grad_output * max_pool3d(x, ...)), or of min_pool3d; see max_pool2d_backward.
+
+    Returns dx of the shape input_size, (N, C, D, H, W) or (N, D, H, W, C).
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> x = np.arange(2.0).reshape(1, 1, 1, 1, 2)
+    >>> y, indices = ops.max_pool3d(x, (1, 1, 2), return_indices=True)
+    >>> ops.max_pool3d_backward(y + 4, indices, x.shape).ravel().tolist()
+    [0.0, 5.0]
+    """
+    return _pool_runs.max_pool_backward(3, grad_output, indices, input_size, layout)
+
+
+def min_pool1d(
+    x: Array, kernel_size: One, stride: One | None = None, padding: Padding = 0, dilation: One = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCL",
+) -> Any:  # fmt: skip
+    """The smallest pixel of every window: -max_pool1d(-x, ...), so padding is never the minimum, and NaN wins.
+
+    x: (N, C, L), or (N, L, C); parameters, results and errors are those of max_pool1d. The gradient is
+    max_pool1d_backward's, with these indices.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.min_pool1d(np.array([1.0, 3.0, 2.0, 0.0]).reshape(1, 1, 4), 2).ravel().tolist()
+    [1.0, 0.0]
+    """
+    return _pool_runs.min_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
+
+
+def min_pool2d(
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = 0, dilation: IntOrPair = 1,
+    ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCHW",
+) -> Any:  # fmt: skip
+    """The smallest pixel of every window: -max_pool2d(-x, ...), so padding is never the minimum, and NaN wins.
+
+    x: (N, C, H, W), or (N, H, W, C); parameters, results and errors are those of max_pool2d. The gradient is
+    max_pool2d_backward's, with these indices.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.min_pool2d(np.array([1.0, 3.0, 2.0, 0.0]).reshape(1, 1, 1, 4), (1, 2)).ravel().tolist()
+    [1.0, 0.0]
+    """
+    return _pool_runs.min_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
+
+
+def min_pool3d(
+    x: Array, kernel_size: IntOrTriple, stride: IntOrTriple | None = None, padding: Padding = 0,
+    dilation: IntOrTriple = 1, ceil_mode: CeilMode = False, return_indices: bool = False, *, layout: str = "NCDHW",
+) -> Any:  # fmt: skip
+    """The smallest pixel of every window: -max_pool3d(-x, ...), so padding is never the minimum, and NaN wins.
+
+    x: (N, C, D, H, W), or (N, D, H, W, C); parameters, results and errors are those of max_pool3d. The gradient is
+    max_pool3d_backward's, with these indices.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.min_pool3d(np.array([1.0, 3.0, 2.0, 0.0]).reshape(1, 1, 1, 1, 4), (1, 1, 2)).ravel().tolist()
+    [1.0, 0.0]
+    """
+    return _pool_runs.min_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout)
 
 
 def avg_pool2d(
-    x: Array,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-    *,
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: Padding = 0,
+    ceil_mode: CeilMode = False, count_include_pad: bool = True, divisor_override: int | None = None, *,
     layout: str = "NCHW",
-) -> Array:
+) -> Array:  # fmt: skip
     """The mean of the pixels of every window, channel by channel.
 
     x, kernel_size, stride, padding, layout: as in max_pool2d, without dilation.
@@ -264,45 +228,16 @@ def avg_pool2d(
     >>> ops.avg_pool2d(x, 2)[0, 0].tolist()
     [[2.5, 4.5], [10.5, 12.5]]
     """
-    call = key = None
-    if (
-        type(x) is _ndarray
-        and x.flags.aligned
-        and exact_windows(kernel_size, stride, padding)
-        and type(ceil_mode) is bool
-        and type(count_include_pad) is bool
-        and (divisor_override is None or type(divisor_override) is int)
-    ):
-        key = (
-            "avg_pool2d", x.shape, x.dtype, kernel_size, stride, padding, ceil_mode, count_include_pad,
-            divisor_override, layout,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        x = float_array("x", x)
-        windows = (kernel_size, stride, padding, 1)
-        problem = check_problem(
-            "avg", "x", x.shape, dtype_name(x), windows, ceil_mode, count_include_pad, divisor_override, layout
-        )
-        call = forward_call(key, problem)
-    run, shape, dtype, channels_last = call
-    y = _empty(shape, dtype)
-    run(x, y, None, channels_last)
-    return y
+    return _pool_runs.avg_pool(
+        2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, layout
+    )
 
 
 def avg_pool2d_backward(
-    grad_output: Array,
-    input_size: Shape,
-    kernel_size: IntOrPair,
-    stride: IntOrPair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-    *,
-    layout: str = "NCHW",
-) -> Array:
+    grad_output: Array, input_size: Shape, kernel_size: IntOrPair, stride: IntOrPair | None = None,
+    padding: Padding = 0, ceil_mode: CeilMode = False, count_include_pad: bool = True,
+    divisor_override: int | None = None, *, layout: str = "NCHW",
+) -> Array:  # fmt: skip
     """The gradient of sum(grad_output * avg_pool2d(x, ...)) with respect to x.
 
     grad_output: of the shape of the output for these arguments. input_size: x.shape, in the given layout.
@@ -314,30 +249,71 @@ def avg_pool2d_backward(
     >>> ops.avg_pool2d_backward(np.ones((1, 1, 1, 2)), (1, 1, 2, 4), 2)[0, 0].tolist()
     [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]]
     """
-    call = key = None
-    if (
-        type(grad_output) is _ndarray
-        and grad_output.flags.aligned
-        and _plans.exact_shape(input_size)
-        and exact_windows(kernel_size, stride, padding)
-        and type(ceil_mode) is bool
-        and type(count_include_pad) is bool
-        and (divisor_override is None or type(divisor_override) is int)
-    ):
-        key = (
-            "avg_pool2d_backward", grad_output.shape, grad_output.dtype, input_size, kernel_size, stride,
-            padding, ceil_mode, count_include_pad, divisor_override, layout,
-        )  # fmt: skip
-        call = _plans.find(key)
-    if call is None:
-        grad_output = float_array("grad_output", grad_output)
-        shape = input_shape("input_size", input_size)
-        windows, dtype = (kernel_size, stride, padding, 1), dtype_name(grad_output)
-        problem = check_problem(
-            "avg", "input_size", shape, dtype, windows, ceil_mode, count_include_pad, divisor_override, layout
-        )
-        call = backward_call(key, problem, grad_output.shape, shape)
-    run, shape, dtype, channels_last, _ = call
-    dx = _empty(shape, dtype)
-    run(grad_output, dx, channels_last)
-    return dx
+    return _pool_runs.avg_pool_backward(
+        2, grad_output, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, layout
+    )
+
+
+def avg_pool1d(
+    x: Array, kernel_size: One, stride: One | None = None, padding: Padding = 0, ceil_mode: CeilMode = False,
+    count_include_pad: bool = True, *, layout: str = "NCL",
+) -> Array:  # fmt: skip
+    """avg_pool2d of signals: x (N, C, L), or (N, L, C) with layout="NLC". There is no divisor_override.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.avg_pool1d(np.array([1.0, 3.0, 2.0, 0.0]).reshape(1, 1, 4), 2).ravel().tolist()
+    [2.0, 1.0]
+    """
+    return _pool_runs.avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, None, layout)
+
+
+def avg_pool1d_backward(
+    grad_output: Array, input_size: Shape, kernel_size: One, stride: One | None = None, padding: Padding = 0,
+    ceil_mode: CeilMode = False, count_include_pad: bool = True, *,
+    layout: str = "NCL",
+) -> Array:  # fmt: skip
+    """The gradient of sum(grad_output * avg_pool1d(x, ...)) with respect to x; see avg_pool2d_backward.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.avg_pool1d_backward(np.ones((1, 1, 2)), (1, 1, 4), 2).ravel().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    return _pool_runs.avg_pool_backward(
+        1, grad_output, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad, None, layout
+    )
+
+
+def avg_pool3d(
+    x: Array, kernel_size: IntOrTriple, stride: IntOrTriple | None = None, padding: Padding = 0,
+    ceil_mode: CeilMode = False, count_include_pad: bool = True, divisor_override: int | None = None, *,
+    layout: str = "NCDHW",
+) -> Array:  # fmt: skip
+    """avg_pool2d of volumes: x (N, C, D, H, W), or (N, D, H, W, C) with layout="NDHWC".
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.avg_pool3d(np.array([1.0, 3.0, 2.0, 0.0]).reshape(1, 1, 1, 1, 4), (1, 1, 2)).ravel().tolist()
+    [2.0, 1.0]
+    """
+    return _pool_runs.avg_pool(
+        3, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, layout
+    )
+
+
+def avg_pool3d_backward(
+    grad_output: Array, input_size: Shape, kernel_size: IntOrTriple, stride: IntOrTriple | None = None,
+    padding: Padding = 0, ceil_mode: CeilMode = False, count_include_pad: bool = True,
+    divisor_override: int | None = None, *, layout: str = "NCDHW",
+) -> Array:  # fmt: skip
+    """The gradient of sum(grad_output * avg_pool3d(x, ...)) with respect to x; see avg_pool2d_backward.
+
+    >>> import numpy as np
+    >>> from fastconv import ops
+    >>> ops.avg_pool3d_backward(np.ones((1, 1, 1, 1, 2)), (1, 1, 1, 1, 4), (1, 1, 2)).ravel().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    return _pool_runs.avg_pool_backward(
+        3, grad_output, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, layout
+    )

@@ -20,18 +20,18 @@ from fastconv.reference.windows import (
 )
 
 
-def _inside(windows: Windows, size: Shape) -> tuple[slice, ...]:
+def inside(windows: Windows, size: Shape) -> tuple[slice, ...]:
     """Where x lies in what the windows reach."""
     return (slice(None),) * 2 + tuple(
         slice(lo, lo + n) for (lo, _), n in zip(windows.padding, size, strict=True))
 
 
-def _extend(x: Array, windows: Windows, fill: Any) -> Array:
+def extend(x: Array, windows: Windows, fill: Any) -> Array:
     """x with its leading padding and with whatever the windows reach behind it."""
     size = x.shape[2:]
     extents = (max(r, lo + n) for r, (lo, _), n in zip(windows.reach(), windows.padding, size, strict=True))
     plane = np.full((*x.shape[:2], *extents), fill, x.dtype)
-    plane[_inside(windows, size)] = x
+    plane[inside(windows, size)] = x
     return plane
 
 
@@ -49,8 +49,8 @@ def max_pool2d(
     size = x.shape[2:]
     kernel = repeated(kernel_size, len(size))
     windows = windows_on(size, kernel, kernel if stride is None else stride, padding, dilation, ceil_mode)
-    plane = _extend(wide(x), windows, 0)
-    positions = _extend(np.arange(np.prod(size)).reshape(1, 1, *size), windows, -1)
+    plane = extend(wide(x), windows, 0)
+    positions = extend(np.arange(np.prod(size)).reshape(1, 1, *size), windows, -1)
     best = np.zeros((*x.shape[:2], *windows.out), plane.dtype)
     where = np.full(best.shape, -1)
     for _, pixels in windows.taps():
@@ -74,7 +74,7 @@ def max_pool2d_backward(
     return in_layout(dx.reshape(n, c, *size), layout)
 
 
-def _window_sums(plane: Array, windows: Windows) -> Array:
+def window_sums(plane: Array, windows: Windows) -> Array:
     total = np.zeros((*plane.shape[:2], *windows.out), plane.dtype)
     for _, pixels in windows.taps():
         total += plane[pixels]
@@ -89,7 +89,7 @@ def _divisor(size: Shape, windows: Windows, count_include_pad: bool, divisor_ove
         # What ceil_mode reaches beyond the padding does not count.
         size = tuple(n + lo + hi for n, (lo, hi) in zip(size, windows.padding, strict=True))
         windows = windows._replace(padding=((0, 0),) * len(size))
-    return np.maximum(_window_sums(_extend(np.ones((1, 1, *size)), windows, 0), windows), 1)
+    return np.maximum(window_sums(extend(np.ones((1, 1, *size)), windows, 0), windows), 1)
 
 
 def avg_pool2d(
@@ -106,7 +106,7 @@ def avg_pool2d(
     kernel = repeated(kernel_size, len(size))
     windows = windows_on(size, kernel, kernel if stride is None else stride, padding, 1, ceil_mode)
     divisor = _divisor(size, windows, count_include_pad, divisor_override)
-    return in_layout(_window_sums(_extend(wide(x), windows, 0), windows) / divisor, layout)
+    return in_layout(window_sums(extend(wide(x), windows, 0), windows) / divisor, layout)
 
 
 def avg_pool2d_backward(
@@ -121,7 +121,28 @@ def avg_pool2d_backward(
     kernel = repeated(kernel_size, len(size))
     windows = windows_on(size, kernel, kernel if stride is None else stride, padding, 1, ceil_mode)
     share = dy / _divisor(size, windows, count_include_pad, divisor_override)
-    plane = _extend(np.zeros((n, c, *size), share.dtype), windows, 0)
+    plane = extend(np.zeros((n, c, *size), share.dtype), windows, 0)
     for _, pixels in windows.taps():
         plane[pixels] += share
-    return in_layout(plane[_inside(windows, size)], layout)
+    return in_layout(plane[inside(windows, size)], layout)
+
+
+def min_pool2d(
+    x: Array, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False, *, layout: str = "NCHW",
+) -> Any:
+    """The minimum of each window, with the rules of max_pool2d.
+
+    >>> min_pool2d(np.array([[[[1, 9], [9, 2]]]]), 2).item()
+    1
+    """
+    best, where = max_pool2d(-wide(x), kernel_size, stride, padding, dilation, ceil_mode, True, layout=layout)
+    return (-best, where) if return_indices else -best
+
+
+# They count the axes of x themselves.
+max_pool1d = max_pool3d = max_pool2d
+max_pool1d_backward = max_pool3d_backward = max_pool2d_backward
+min_pool1d = min_pool3d = min_pool2d
+avg_pool1d = avg_pool3d = avg_pool2d
+avg_pool1d_backward = avg_pool3d_backward = avg_pool2d_backward
