@@ -178,8 +178,9 @@ def test_what_was_stopped_early_stays_stopped(tmp_path):
 def test_a_killed_process_leaves_a_whole_file(tmp_path):
     """SIGKILL at any time; what is there can be gone on from, and no half file is."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[2]); from test_checkpoint import Run; run = Run(sys.argv[1])\n"
-        "run.callbacks[0].batches = 1\nprint('ready', flush=True)\nwhile True: run.fit(epochs=1)"
+        "import sys; sys.path.insert(0, sys.argv[2]); from test_checkpoint import Run\n"
+        "print('ready', flush=True)\n"
+        "while True: run = Run(sys.argv[1]); run.callbacks[0].batches = 1; run.fit(epochs=1)"
     )
     path = tmp_path / "run.npz"
     for delay in (0.05, 0.1, 0.2, 0.35):

@@ -258,7 +258,9 @@ def test_an_archive_cut_or_changed_anywhere_is_refused_or_unharmed(tmp_path):
             assert_read(data.load("cifar10", tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"<!doctype html>", gzip.compress(b"no tar at all"), gzip.compress(b"")])
+@pytest.mark.parametrize("content", [
+    b"", b"<!doctype html>", gzip.compress(b"no tar at all"), gzip.compress(b""),
+], ids=["nothing", "html", "no tar", "empty gzip"])
 def test_what_is_no_archive_is_refused(tmp_path, content):
     (tmp_path / cifar.ARCHIVE.name).write_bytes(content)
     with pytest.raises(DataError):

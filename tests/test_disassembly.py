@@ -60,9 +60,15 @@ def innermost_loops(code: list[tuple[int, str]]) -> list[list[str]]:
     return [[text for address, text in code if first <= address <= last] for first, last in inner]
 
 
+def is_another_name(code: list[tuple[int, str]]) -> bool:
+    """Whether a function only jumps to one with the same code, which is looked at itself."""
+    return len(code) <= 2 and re.match(r"jmp\s+[0-9a-f]+ <\w*tile_\w+>", code[-1][1]) is not None
+
+
 @pytest.mark.parametrize("level", ["avx2", "avx512"])
 def test_inner_loops_do_not_touch_the_stack(level, tmp_path):
-    compiled = {name: code for name, code in functions(level, tmp_path).items() if TILES.match(name)}
+    tiles = {name: code for name, code in functions(level, tmp_path).items() if TILES.match(name)}
+    compiled = {name: code for name, code in tiles.items() if not is_another_name(code)}
     assert len(compiled) >= 30
     looked_at, spills = 0, {}
     for name, code in compiled.items():

@@ -208,7 +208,7 @@ NORMS = [
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 3, 3), (7,), (5, 1)])
-@pytest.mark.parametrize(("constraint", "wanted"), NORMS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("constraint", "wanted"), NORMS, ids=[f"{i}-{c}" for i, (c, _) in enumerate(NORMS)])
 def test_norms(constraint: Callable[[Array], None], wanted: Callable[[Array], Array], shape: tuple[int, ...]) -> None:
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-6)):
         w = (RNG.normal(size=shape) * RNG.uniform(0.1, 3, (shape[0], *[1] * (len(shape) - 1)))).astype(dtype)
