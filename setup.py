@@ -11,7 +11,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CFLAGS = [
-    "-O2", "-std=gnu11", "-g0", "-fno-asynchronous-unwind-tables", "-pthread", "-fPIC", "-fvisibility=hidden",
+    "-O3", "-std=gnu11", "-g0", "-fno-asynchronous-unwind-tables", "-pthread", "-fPIC", "-fvisibility=hidden",
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow",
 ]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
