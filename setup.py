@@ -15,11 +15,13 @@ CFLAGS = [
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow",
 ]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
-ISA_FLAGS = {"portable": []}
+# The kernels are unrolled by hand: -O2 makes them as fast as -O3, and a tenth smaller. The portable ones are for processors
+# of before 2013: half of their size counts for more.
+ISA_FLAGS = {"portable": ["-Os"] if X86 else []}
 if X86:
-    ISA_FLAGS["avx2"] = ["-mavx2", "-mfma"]
+    ISA_FLAGS["avx2"] = ["-O2", "-mavx2", "-mfma"]
     ISA_FLAGS["avx512"] = [
-        "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512",
+        "-O2", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512",
     ]
     CFLAGS.append("-DFC_X86")
 
@@ -49,7 +51,7 @@ EXTENSION = Extension(
     include_dirs=["csrc"],
     depends=HEADERS + CORE + sorted(glob("csrc/isa/*.c")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")],
-    extra_compile_args=["-O2", "-g0", "-fvisibility=hidden", *EXTRA_CFLAGS],
+    extra_compile_args=["-Os", "-g0", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", *EXTRA_CFLAGS],
     extra_link_args=["-pthread", "-lm", "-Wl,-s", *EXTRA_LDFLAGS],
     py_limited_api=True,
 )

@@ -24,14 +24,14 @@ static int has_avx512(void)
 
 static const struct level {
     const char *name;
-    const struct fc_kernels *const *kernels;    /* float32 and float64 */
+    const struct fc_kernels *const *floats, *const *doubles;    /* whose tables for float32 and for float64 */
     int (*supported)(void);
 } LEVELS[] = {
 #ifdef FC_X86
-    { "avx512", fc_kernels_avx512, has_avx512 },
-    { "avx2", fc_kernels_avx2, has_avx2 },
+    { "avx512", fc_kernels_avx512, fc_kernels_avx2, has_avx512 },
+    { "avx2", fc_kernels_avx2, fc_kernels_avx2, has_avx2 },
 #endif
-    { "portable", fc_kernels_portable, always },
+    { "portable", fc_kernels_portable, fc_kernels_portable, always },
 };
 enum { LEVEL_COUNT = (int)(sizeof LEVELS / sizeof *LEVELS) };
 
@@ -62,7 +62,11 @@ fc_status fc_isa_force(const char *name)
     return FC_INVALID;
 }
 
-const struct fc_kernels *fc_kernels_active(fc_dtype dtype) { return LEVELS[active_level()].kernels[dtype]; }
+const struct fc_kernels *fc_kernels_active(fc_dtype dtype) 
+{
+    const struct level *level = &LEVELS[active_level()];
+    return dtype == FC_F32 ? level->floats[FC_F32] : level->doubles[FC_F64];
+}
 
 static size_t cache_size(int name, size_t otherwise)
 {

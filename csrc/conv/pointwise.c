@@ -72,6 +72,7 @@ size_t fc_pointwise_bytes(const struct fc_corr *c) { return fc_pointwise_extents
 
 int fc_pointwise_extents(const struct fc_corr *c, int64_t batch)
 {
+    if (!c->k->copy_tile[0]) return 0;
     for (int a = 0; a < FC_AXES; a++)
         if (c->taps[a] != 1 || c->stride[a] != 1 || c->offset[a] || c->from_size[a] != c->to_size[a]) return 0;
     const int64_t pixels = batch * image_pixels(c);

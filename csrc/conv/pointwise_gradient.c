@@ -38,6 +38,7 @@ struct job {
 
 int fc_pointwise_gradient_applies(const struct fc_corr *c)
 {
+    if (!c->k->outer_tile[0][0]) return 0;
     for (int a = 0; a < FC_AXES; a++)
         if (c->taps[a] != 1 || c->stride[a] != 1 || c->offset[a] || c->from_size[a] != c->to_size[a]) return 0;
     return 1;

@@ -6,7 +6,7 @@
  */
 #include <immintrin.h>
 
-#define FC_SMALL_WINDOWS (FC_BITS == 32)    /* see kernels.h */
+#define FC_SPECIAL (FC_BITS == 32)    /* see kernels.h */
 #define FC_TILE_ROWS 6
 #define FC_GRAD_ROWS 4
 #define FC_FEW_ROWS 6

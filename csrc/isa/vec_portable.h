@@ -4,7 +4,7 @@
  * vectors, 1 broadcast and, where multiply and add are two instructions, 1 product.
  * SPDX-License-Identifier: BSD-3-Clause
  */
-#define FC_SMALL_WINDOWS 0    /* see kernels.h */
+#define FC_SPECIAL 0    /* see kernels.h */
 #define FC_TILE_ROWS 5
 #define FC_GRAD_ROWS 4
 #define FC_FEW_ROWS 5

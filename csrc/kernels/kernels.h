@@ -321,7 +321,7 @@ struct fc_kernels {
 
     void (*depthwise)(const struct fc_depthwise *);
     void (*depthwise_grad)(const struct fc_depthwise_grad *);
-    struct {                                                  /* NULL where FC_SMALL_WINDOWS is 0 */
+    struct {                                                  /* NULL where FC_SPECIAL is 0 */
         void (*forward)(const struct fc_depth_planes *);      /* and backward-data with stride 1 */
         void (*grad)(const struct fc_depth_planes *);
         void (*spread)(const struct fc_depth_planes *);       /* backward-data with stride 2; x is dy, y is dx */
@@ -344,7 +344,7 @@ struct fc_kernels {
         void (*codes)(const struct fc_codes *);
         void (*spread)(const struct fc_spread *);
         struct {
-            /* max, average and spread are several 10 KiB each: NULL where FC_SMALL_WINDOWS is 0 */
+            /* max, average and spread are several 10 KiB each: NULL where FC_SPECIAL is 0, as plane_tile, copy_tile and outer_tile are */
             void (*max)(const struct fc_planes *);
             void (*average)(const struct fc_planes *);
             void (*narrow)(const struct fc_planes *);         /* averages of any windows, x narrower than a vector */
@@ -371,7 +371,7 @@ struct fc_kernels {
     double (*peak)(int64_t rounds);                           /* runs the register tile; returns its operations */
 };
 
-extern const struct fc_kernels *const fc_kernels_portable[2], *const fc_kernels_avx2[2], *const fc_kernels_avx512[2];    /* by fc_dtype */
+extern const struct fc_kernels *const fc_kernels_portable[2], *const fc_kernels_avx2[2], *const fc_kernels_avx512[1];    /* by fc_dtype */
 
 /* The table of the active level (cpu.c). */
 const struct fc_kernels *fc_kernels_active(fc_dtype dtype);

@@ -18,14 +18,14 @@
 #include "kernels/norm_template.h"
 #include "kernels/update_template.h"
 
-#define FC_PLANES(name) FC_SMALL_WINDOWS ? FC_NAME(name) : NULL
+#define FC_PLANES(name) FC_SPECIAL ? FC_NAME(name) : NULL
 #define FC_NORM(form)                                                                                      \
     { FC_NAME(norm_##form##_moments), FC_NAME(norm_##form##_products), FC_NAME(norm_##form##_output),          \
       FC_NAME(norm_##form##_gradient) }
 #define FC_ENTRY(rows, v) FC_NAME(tile_##rows##x##v),
-#define FC_PLANE(rows, v) FC_NAME(plane_tile_##rows##x##v),
-#define FC_COPY(rows, v) FC_NAME(copy_tile_##rows##x##v),
-#define FC_OUTER(rows, v) FC_NAME(outer_tile_##rows##x##v),
+#define FC_PLANE(rows, v) FC_SPECIAL ? FC_NAME(plane_tile_##rows##x##v) : NULL,
+#define FC_COPY(rows, v) FC_SPECIAL ? FC_NAME(copy_tile_##rows##x##v) : NULL,
+#define FC_OUTER(rows, v) FC_SPECIAL ? FC_NAME(outer_tile_##rows##x##v) : NULL,
 #define FC_TAP(rows, v) FC_NAME(tap_tile_##rows##x##v),
 #define FC_PLANAR(rows, v) FC_NAME(planar_##rows),
 #define FC_PLANAR_GRAD(rows, v) FC_NAME(planar_grad_##rows),
@@ -88,7 +88,7 @@ static const struct fc_kernels FC_NAME(table) = {
 #undef FC_WINOGRAD
 #undef FC_NORM
 #undef FC_PLANES
-#undef FC_SMALL_WINDOWS
+#undef FC_SPECIAL
 #undef FC_TAP
 #undef FC_OUTER
 #undef FC_COPY
