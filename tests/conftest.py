@@ -1,10 +1,19 @@
 """Settings of the core that are put back after the test."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from fastconv import _core
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A shell starts what runs in its background with SIGINT ignored, and so would be the programs that tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=[name for name, supported in _core.isa_levels() if supported])
