@@ -15,8 +15,8 @@ CFLAGS = [
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow",
 ]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
-# The kernels are unrolled by hand: -O2 makes them as fast as -O3, and a tenth smaller. The portable ones are for processors
-# of before 2013: half of their size counts for more.
+# The kernels are unrolled by hand: -O2 makes them as fast as -O3, and a tenth smaller. The portable ones are for
+# processors of before 2013: there half of the size counts for more.
 ISA_FLAGS = {"portable": ["-Os"] if X86 else []}
 if X86:
     ISA_FLAGS["avx2"] = ["-O2", "-mavx2", "-mfma"]
