@@ -16,10 +16,10 @@ CFLAGS = [
 ]
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 # The kernels are unrolled by hand: -O2 makes them as fast as -O3, and a tenth smaller. The portable ones are for
-# processors of before 2013: there half of the size counts for more.
+# processors of before 2013: there half of the size counts for more. -Os costs AVX2 3 to 5 %, for a wheel below 1 MB.
 ISA_FLAGS = {"portable": ["-Os"] if X86 else []}
 if X86:
-    ISA_FLAGS["avx2"] = ["-O2", "-mavx2", "-mfma"]
+    ISA_FLAGS["avx2"] = ["-Os", "-mavx2", "-mfma"]
     ISA_FLAGS["avx512"] = [
         "-O2", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512",
     ]
