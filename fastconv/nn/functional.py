@@ -4,6 +4,7 @@
 On arrays alone, without gradients, use :mod:`fastconv.ops`.
 """
 
+from fastconv.functions.padding import pad
 from fastconv.nn.activation import (
     hardsigmoid,
     hardswish,
@@ -47,7 +48,6 @@ from fastconv.nn.losses import (
 )
 from fastconv.nn.lp_unpool import lp_pool1d, lp_pool2d, lp_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
 from fastconv.nn.norm import batch_norm
-from fastconv.nn.padding import pad
 from fastconv.nn.pool import (
     avg_pool1d,
     avg_pool2d,

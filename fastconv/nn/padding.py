@@ -7,37 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastconv import ops
-from fastconv.autograd import Function, Tensor, as_tensor
+from fastconv.autograd import Tensor
 from fastconv.errors import ShapeError
-from fastconv.nn._common import Array
+from fastconv.functions.padding import pad
 from fastconv.nn._common import number as real
 from fastconv.nn.module import Module
 from fastconv.ops._check import MAX_EXTENT, integer, shown
-
-
-class Padding(Function):
-    """ops.pad with ops.pad_backward."""
-
-    def __init__(self, padding: Sequence[int], mode: str, value: float) -> None:
-        self.padding, self.mode, self.value = padding, mode, value
-
-    def forward(self, x: Array) -> Array:
-        return ops.pad(x, self.padding, self.mode, self.value)
-
-    def backward(self, grad: Array) -> Array:
-        return ops.pad_backward(grad, self.padding, self.mode)
-
-
-def pad(
-    input: Tensor | Array, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Tensor:
-    """:func:`fastconv.ops.pad` on tensors: (left, right, top, bottom, ...), the last axis first.
-
-    >>> pad(np.ones((1, 1)), (1, 0)).tolist()
-    [[0.0, 1.0]]
-    """
-    return Padding(pad, mode, 0.0 if value is None else real("value", value, -np.inf))(as_tensor(input))
 
 
 class _Pad(Module):
